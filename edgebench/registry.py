@@ -89,10 +89,8 @@ class Option:
 
 
 def options(factory: Callable[..., Any]) -> dict[str, Option]:
-    """Return the keyword-only parameters of ``factory`` that have a default, in order."""
+    """Return the keyword-only parameters of ``factory`` (a function or a dataclass), in order."""
     hints = typing.get_type_hints(factory, include_extras=True)
-    if inspect.isclass(factory):
-        hints = typing.get_type_hints(factory, include_extras=True)
     return {
         name: Option(name, hints[name], parameter.default)
         for name, parameter in inspect.signature(factory).parameters.items()

@@ -1,0 +1,68 @@
+"""The command line: parses, prints and exits; nobody else does.
+
+A command is one file of this folder that defines ``command``; the first line of its docstring is
+its short help. Commands are imported only when they are called, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgebench.errors import EdgebenchError, unknown
+
+COMMANDS = sorted(
+    path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")
+)
+
+
+class LazyCommands(click.Group):
+    """A group whose commands are the modules of this folder, imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of the commands."""
+        return COMMANDS
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a command and return its ``command``."""
+        if cmd_name not in COMMANDS:
+            raise click.UsageError(unknown("command", cmd_name, COMMANDS), ctx)
+        command = importlib.import_module(f"{__name__}.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - a module without it is our fault
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the short helps, read from the files without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _short_help(name)) for name in COMMANDS])
+
+
+def _short_help(name: str) -> str:
+    with Path(__file__).with_name(f"{name}.py").open(encoding="utf-8") as source:
+        return source.readline().strip().strip('"')
+
+
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="edgebench")
+def cli() -> None:
+    """Find the best image classifier that fits an edge device."""
+
+
+def main() -> None:
+    """Run the command line; exit 0 when done, 1 on a failed check, 2 on the user's mistake."""
+    try:
+        status: Any = cli.main(standalone_mode=False)
+    except EdgebenchError as error:
+        click.echo("\n".join(f"error: {mistake}" for mistake in error.mistakes), err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)

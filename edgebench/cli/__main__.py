@@ -1,0 +1,5 @@
+"""Run the command line as ``python -m edgebench.cli``."""
+
+from edgebench.cli import main
+
+main()
