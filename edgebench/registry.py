@@ -34,7 +34,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def register(self, factory: F) -> F:
         """Register a factory under its own name; usable as a decorator."""
-        self.add(factory.__name__, typing.cast(T, factory))
+        self.add(factory.__name__, typing.cast("T", factory))
         return factory
 
     def __getitem__(self, name: str) -> T:
