@@ -144,7 +144,7 @@ def _split(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     """Split class by class, so that both parts have the same mix; both keep the given order."""
     generator = torch.Generator().manual_seed(seed)
     held_out = torch.zeros(len(split), dtype=torch.bool)
-    for label in split.labels.unique():
+    for label in torch.unique(split.labels).tolist():
         members = (split.labels == label).nonzero().flatten()
         count = max(1, round(share * len(members)))
         held_out[members[torch.randperm(len(members), generator=generator)[:count]]] = True

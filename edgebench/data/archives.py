@@ -65,7 +65,7 @@ def _read(
     augmentation: Augmentation,
     hosts: Sequence[str] = (),
 ) -> Source:
-    """Read both parts, downloading from the first of ``hosts`` (or torchvision's own) that works."""
+    """Read both parts; download from the first of ``hosts`` (else torchvision's own) that works."""
     from torchvision import datasets
 
     reader: Any = getattr(datasets, class_name)

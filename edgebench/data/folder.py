@@ -135,7 +135,7 @@ def _decode_one(file: Path, shape: tuple[int, int, int] | None) -> Tensor:
 
     mode = ImageReadMode.GRAY if shape and shape[0] == 1 else ImageReadMode.RGB
     try:
-        image = decode_image(read_file(str(file)), mode)
+        image: Tensor = decode_image(read_file(str(file)), mode)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise EdgebenchError(f"'{file}' cannot be read as an image: {reason}") from None
