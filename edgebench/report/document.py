@@ -1,0 +1,285 @@
+"""A study's record as sections of rows, and those as one document: the trade-off table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from edgebench.report import Board, Objective, Row, StudyRecord
+from edgebench.report.front import front
+from edgebench.report.intervals import tied, wilson
+from edgebench.report.table import plain, render
+from edgebench.report.units import Bytes, label, quantity
+
+FOOTPRINTS = (
+    "footprint/macc",
+    "footprint/parameters",
+    "footprint/rom_bytes",
+    "footprint/ram_bytes",
+)
+MEMBERS_ABREAST = 6  # columns of the front's table before it continues below
+
+
+def refit(record: StudyRecord, board: Board) -> StudyRecord:
+    """Return the record as if ``board`` were the budget: what does not fit carries the reason.
+
+    Nothing is trained again, so a trial refused under the study's own budget stays refused.
+    """
+    rows = [
+        dataclasses.replace(row, reason=_misfit(row, board)) if row.feasible else row
+        for row in record.rows
+    ]
+    limits = {"rom_bytes": board.flash_bytes, "ram_bytes": board.ram_bytes}
+    return dataclasses.replace(record, rows=rows, budget=limits, target=board.name)
+
+
+def as_json(record: StudyRecord) -> dict[str, object]:
+    """Return ``{study, objectives, rows}`` with exact numbers, as ``report --format json``."""
+    members = {row.trial for row in front(record.rows, record.objectives)}
+    return {
+        "study": record.study,
+        "objectives": [dataclasses.asdict(objective) for objective in record.objectives],
+        "rows": [
+            {
+                "trial": row.trial,
+                "run_id": row.run_id,
+                "state": row.state,
+                "reason": row.reason,
+                "params": plain(row.params),
+                "metrics": {k: plain(quantity(k, v)) for k, v in row.metrics.items()},
+                "on_front": row.trial in members,
+            }
+            for row in record.rows
+        ],
+    }
+
+
+def metrics_shown(record: StudyRecord) -> list[str]:
+    """Return the metrics that the tables show: accuracies, footprints, then other objectives."""
+    present = {name for row in record.rows for name in row.metrics}
+    goals = [objective.name for objective in record.objectives]
+    accuracies = [name for name in goals if "accuracy" in name] or ["val/accuracy_best"]
+    names = [*accuracies, "test/accuracy", "test/accuracy_int8", *FOOTPRINTS]
+    names += [f"{name}_int8" for name in FOOTPRINTS[2:]]
+    names += [name for name in goals if name not in names]
+    return [name for name in dict.fromkeys(names) if name in present or name in goals]
+
+
+def axes_shown(rows: Sequence[Row]) -> dict[str, str]:
+    """Return the family and the axes that vary, each with its column name (its last part)."""
+    axes = list(dict.fromkeys(name for row in rows for name in row.params))
+    varying = [
+        axis
+        for axis in axes
+        if axis == "model.family" or len({repr(row.params.get(axis)) for row in rows}) > 1
+    ]
+    varying.sort(key=lambda axis: axis != "model.family")
+    tails = [axis.rpartition(".")[2] for axis in varying]
+    return {
+        axis: tail if tails.count(tail) == 1 else axis
+        for axis, tail in zip(varying, tails, strict=True)
+    }
+
+
+def trials(record: StudyRecord) -> list[dict[str, object]]:
+    """Return one row a trial: axes that vary, metrics, whether it fits or why not, front mark."""
+    axes, metrics = axes_shown(record.rows), metrics_shown(record)
+    members = {row.trial for row in front(record.rows, record.objectives)}
+    return [
+        {
+            "trial": row.trial,
+            **{short: row.params.get(axis) for axis, short in axes.items()},
+            **{label(name): quantity(name, row.metrics.get(name)) for name in metrics},
+            "front": "●" if row.trial in members else "",
+            "fits": verdict(row, record),
+        }
+        for row in record.rows
+    ]
+
+
+def verdict(row: Row, record: StudyRecord) -> str:
+    """Say in a few words what became of a trial: ``yes``, or the state with its reason."""
+    if row.feasible:
+        return "yes" if record.budget else "no budget set"
+    state = "no" if row.state == "finished" else row.state
+    return f"{state}: {row.reason}" if row.reason else state
+
+
+def table_one(record: StudyRecord) -> list[dict[str, object]]:
+    """Return the front in the shape of a published comparison: a row a metric, a column a member.
+
+    Members stand in order of the first objective, best first; the interval of an accuracy and the
+    members it ties with stand under it.
+    """
+    members = ranked(front(record.rows, record.objectives), record.objectives)
+
+    def across(title: str, cell: Callable[[Row], object]) -> dict[str, object]:
+        return {"": title, **{row.name: cell(row) for row in members}}
+
+    rows = [
+        across(short, lambda row, axis=axis: row.params.get(axis))
+        for axis, short in axes_shown(record.rows).items()
+        if any(axis in row.params for row in members)
+    ]
+    for name in metrics_shown(record):
+        rows.append(across(label(name), lambda r, n=name: quantity(n, r.metrics.get(n))))
+        images = images_behind(name, record) if "accuracy" in name else 0
+        if images:
+            measured = partial(_interval, metric=name, images=images)
+            rows.append(across(f"{label(name)}, 95 % interval", measured))
+            tying = partial(_ties, members=members, metric=name, images=images)
+            rows.append(across(f"{label(name)} ties with", tying))
+    return rows if members else []
+
+
+def ranked(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
+    """Return ``rows`` with the best in the first objective first, then by trial."""
+    first = objectives[0]
+    sign = -1 if first.goal == "maximize" else 1
+    return sorted(rows, key=lambda row: (sign * row.metrics[first.name], row.trial))
+
+
+def fit_matrix(record: StudyRecord, boards: Sequence[Board]) -> list[dict[str, object]]:
+    """Return front x boards: the tighter memory's spare share where it fits, else the first limit.
+
+    ``ram 12 %`` reads: fits, and RAM, the tighter memory, has 12 per cent to spare; ``no: ROM
+    x17.5`` reads: ROM is the first limit, and the model is 17.5 times what the board leaves.
+    """
+    members = ranked(front(record.rows, record.objectives), record.objectives)
+    return [
+        {
+            "board": board.name,
+            "flash left": Bytes(board.flash_bytes),
+            "RAM left": Bytes(board.ram_bytes),
+            **{row.name: _margin(row, board) for row in members},
+        }
+        for board in boards
+    ]
+
+
+def images_behind(metric: str, record: StudyRecord) -> int:
+    """Return how many images an accuracy was measured on; 0 where it is not known."""
+    split = {"val": "validation", "test": "test"}.get(metric.partition("/")[0], "")
+    return record.split_sizes.get(split, 0)
+
+
+def notes(record: StudyRecord) -> list[str]:
+    """Return what must be known to read the numbers, one sentence or two a note."""
+    counts: dict[str, int] = {}
+    for row in record.rows:
+        counts[row.state] = counts.get(row.state, 0) + 1
+    goals = ", ".join(f"{goal.goal} {label(goal.name)}" for goal in record.objectives)
+    found = ", ".join(f"{number} {state}" for state, number in counts.items()) or "none yet"
+    lines = [f"Objectives: {goals}. Trials: {found}."]
+    if record.dataset:
+        sizes = ", ".join(f"{size} {name} images" for name, size in record.split_sizes.items())
+        lines.append(f"Data set: {record.dataset}{f' ({sizes})' if sizes else ''}.")
+    if record.budget:
+        limits = ", ".join(f"{label(f'footprint/{k}')} {v} B" for k, v in record.budget.items())
+        board = f" of {record.target}" if record.target else ""
+        lines.append(f"Budget{board}: {limits}.")
+    if record.convention or record.provenance:
+        parts = [part for part in (record.provenance, record.convention) if part]
+        lines.append(f"Footprints: {'; '.join(parts)}.")
+    if any(record.split_sizes.values()):
+        lines.append(
+            "Ties: accuracies are said to tie where the lower one lies inside the 95 % Wilson "
+            "interval of the higher one; a paired test on the same images could be sharper."
+        )
+    return lines
+
+
+def document(
+    record: StudyRecord,
+    format: str,  # noqa: A002 - the name of the option that it serves
+    *,
+    units: str = "decimal",
+    boards: Sequence[Board] = (),
+) -> str:
+    """Return the whole report in a text format (table or markdown), or its rows (csv or json)."""
+    if format == "json":
+        return json.dumps(as_json(record), indent=2, allow_nan=False) + "\n"
+    if format == "csv":
+        return render(exact(record), "csv")
+    parts = [render(trials(record), format, title=f"Trials of {record.study}", units=units)]
+    parts += [
+        render(part, format, title="The front", units=units) for part in _abreast(table_one(record))
+    ] or ["No trial is on the front: none finished within the budget.\n"]
+    if boards:
+        matrix = _abreast(fit_matrix(record, boards), fixed=3)
+        parts += [render(part, format, title="The front on boards", units=units) for part in matrix]
+    parts.append("\n".join(f"- {line}" for line in notes(record)) + "\n")
+    return "\n".join(parts)
+
+
+def exact(record: StudyRecord) -> list[dict[str, object]]:
+    """Return one flat row a trial with the full names and exact numbers of the JSON."""
+    rows = as_json(record)["rows"]
+    assert isinstance(rows, list)  # noqa: S101 - for mypy: as_json returns plain JSON values
+    return [
+        {
+            "trial": row["trial"],
+            "run_id": row["run_id"],
+            "state": row["state"],
+            "reason": row["reason"],
+            "on_front": row["on_front"],
+            **row["params"],
+            **row["metrics"],
+        }
+        for row in rows
+    ]
+
+
+def _abreast(rows: list[dict[str, object]], fixed: int = 1) -> Iterator[list[dict[str, object]]]:
+    """Cut a wide table into tables of at most `MEMBERS_ABREAST` columns after the ``fixed``."""
+    if not rows:
+        return
+    keys = list(rows[0])
+    for start in range(fixed, len(keys), MEMBERS_ABREAST):
+        chosen = [*keys[:fixed], *keys[start : start + MEMBERS_ABREAST]]
+        yield [{key: row[key] for key in chosen} for row in rows]
+
+
+def _interval(row: Row, metric: str, images: int) -> str | None:
+    if metric not in row.metrics:
+        return None
+    low, high = wilson(row.metrics[metric], images)
+    return f"{100 * low:.2f} to {100 * high:.2f} %"
+
+
+def _ties(row: Row, members: Sequence[Row], metric: str, images: int) -> str:
+    mine = row.metrics.get(metric)
+    others = [(other.trial, other.metrics.get(metric)) for other in members if other is not row]
+    names = [
+        str(trial)
+        for trial, theirs in others
+        if mine is not None and theirs is not None and tied(mine, theirs, images)
+    ]
+    return ", ".join(names) or "none"
+
+
+def _needs(row: Row, board: Board) -> list[tuple[str, float, int]]:
+    """Return (memory, bytes needed, bytes left) for the memories that the row has figures of."""
+    pairs = [("ROM", "footprint/rom_bytes", board.flash_bytes)]
+    pairs.append(("RAM", "footprint/ram_bytes", board.ram_bytes))
+    return [(name, row.metrics[key], limit) for name, key, limit in pairs if key in row.metrics]
+
+
+def _misfit(row: Row, board: Board) -> str | None:
+    for name, needed, limit in _needs(row, board):
+        if needed > limit:
+            over = int(needed - limit)
+            return f"{name} {int(needed):,} B is over {limit:,} B of {board.name} by {over:,} B"
+    return None
+
+
+def _margin(row: Row, board: Board) -> str | None:
+    spare = [(1 - needed / limit, name) for name, needed, limit in _needs(row, board)]
+    if not spare:
+        return None
+    tightest, name = min(spare)
+    if tightest < 0:
+        return f"no: {name} x{1 - tightest:.2f}"
+    return f"{name} {100 * tightest:.0f} % spare"

@@ -1,0 +1,120 @@
+"""Rows in, text out: the one renderer of every list that a command prints."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+from edgebench.errors import EdgebenchError, unknown
+from edgebench.report.units import text
+
+FORMATS = ("table", "markdown", "csv", "json", "html")
+
+
+def render(
+    rows: Sequence[Mapping[str, object]],
+    format: str,  # noqa: A002 - the name of the option that it serves
+    *,
+    columns: Sequence[str] | None = None,
+    title: str | None = None,
+    units: str = "decimal",
+) -> str:
+    """Return ``rows`` as an aligned table, markdown, csv, json or html, ending in a newline.
+
+    ``columns`` chooses and orders the keys; by default all of them, in order of first appearance.
+    csv and json carry exact numbers; the others write `Bytes`, `Count` and the like with units.
+    ``title`` is left out of csv and json. Raises EdgebenchError on an unknown format.
+    """
+    if format not in FORMATS:
+        raise EdgebenchError(unknown("format", format, FORMATS))
+    keys = list(columns) if columns is not None else list(dict.fromkeys(k for r in rows for k in r))
+    if format == "json":
+        return json.dumps([{k: plain(r.get(k)) for k in keys} for r in rows], indent=2) + "\n"
+    if format == "csv":
+        return _csv(rows, keys)
+    cells = [[_line(text(row.get(key), units)) for key in keys] for row in rows]
+    right = [_numeric([row.get(key) for row in rows]) for key in keys]
+    writer = {"table": _aligned, "markdown": _markdown, "html": _html}[format]
+    return writer(keys, cells, right, title)
+
+
+def plain(value: object) -> object:
+    """Return ``value`` as JSON can hold it: a number that is not finite becomes null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(member) for member in value]
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+
+
+def _csv(rows: Sequence[Mapping[str, object]], keys: Sequence[str]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(keys)
+    writer.writerows(
+        ["" if (value := plain(row.get(key))) is None else value for key in keys] for row in rows
+    )
+    return out.getvalue()
+
+
+def _aligned(
+    keys: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], title: str | None
+) -> str:
+    widths = [max(map(len, column)) for column in zip(keys, *cells, strict=True)]
+
+    def line(texts: Sequence[str]) -> str:
+        padded = [
+            value.rjust(width) if flush else value.ljust(width)
+            for value, width, flush in zip(texts, widths, right, strict=True)
+        ]
+        return "  ".join(padded).rstrip()
+
+    rule = "  ".join("─" * width for width in widths)
+    lines = [line(keys), rule, *map(line, cells)] if keys else []
+    return "\n".join([*([title, ""] if title else []), *lines]) + "\n"
+
+
+def _markdown(
+    keys: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], title: str | None
+) -> str:
+    def line(texts: Sequence[str]) -> str:
+        escaped = (value.replace("\\", "\\\\").replace("|", "\\|") for value in texts)
+        return "| " + " | ".join(escaped) + " |"
+
+    rule = "|" + "|".join(" ---: " if flush else " --- " for flush in right) + "|"
+    heading = [f"**{title}**", ""] if title else []
+    return "\n".join([*heading, line(keys), rule, *map(line, cells)]) + "\n"
+
+
+def _html(
+    keys: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], title: str | None
+) -> str:
+    def line(tag: str, texts: Sequence[str]) -> str:
+        inner = "".join(
+            f"<{tag}{number if flush else ''}>{html.escape(value)}</{tag}>"
+            for value, flush in zip(texts, right, strict=True)
+        )
+        return f"<tr>{inner}</tr>"
+
+    number = ' class="number"'
+    caption = f"<caption>{html.escape(title)}</caption>\n" if title else ""
+    head = f"<thead>{line('th', keys)}</thead>"
+    body = "\n".join(line("td", row) for row in cells)
+    return f"<table>\n{caption}{head}\n<tbody>\n{body}\n</tbody>\n</table>\n"
+
+
+def _line(value: str) -> str:
+    return " ".join(value.split())
+
+
+def _numeric(values: Sequence[object]) -> bool:
+    present = [value for value in values if value is not None]
+    return bool(present) and all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) for value in present
+    )

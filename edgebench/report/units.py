@@ -1,0 +1,109 @@
+"""Numbers that know what they count, and the one place that writes them for people.
+
+The classes are plain ints and floats to everyone else: JSON and CSV get the exact number, and only
+`text` chooses a unit.
+"""
+
+from __future__ import annotations
+
+import math
+
+UNITS = ("decimal", "binary")
+
+
+class Bytes(int):
+    """A number of bytes: 18322076 is written 18.32 MB (17.47 MiB in binary units)."""
+
+    __slots__ = ()
+
+    def text(self, units: str) -> str:
+        """Write the number with the largest unit that keeps it above one."""
+        if units == "binary":
+            return _scaled(int(self), 1024, ("B", "KiB", "MiB", "GiB"))
+        return _scaled(int(self), 1000, ("B", "kB", "MB", "GB"))
+
+
+class Count(int):
+    """A number of operations or elements: 43954784 is written 43.95 M."""
+
+    __slots__ = ()
+
+    def text(self, units: str) -> str:  # noqa: ARG002 - counts are decimal in either system
+        """Write the number in thousands or millions."""
+        return _scaled(int(self), 1000, ("", "k", "M", "G"))
+
+
+class Share(float):
+    """A part of one: 0.882 is written 88.20 %."""
+
+    __slots__ = ()
+
+    def text(self, units: str) -> str:  # noqa: ARG002 - it has no unit to choose
+        """Write the share in per cent."""
+        return f"{100 * float(self):.2f} %"
+
+
+class Seconds(float):
+    """A duration: 61.23 is written 61.2 s."""
+
+    __slots__ = ()
+
+    def text(self, units: str) -> str:  # noqa: ARG002 - it has no unit to choose
+        """Write the duration in seconds."""
+        return f"{float(self):.1f} s"
+
+
+def text(value: object, units: str = "decimal") -> str:
+    """Write ``value`` for a reader; ``units`` chooses kB and MB or KiB and MiB."""
+    if isinstance(value, (Bytes, Count, Share, Seconds)):
+        return value.text(units)
+    if value is None:
+        return "–"  # noqa: RUF001 - an en dash marks an empty cell
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def quantity(metric: str, value: float | None) -> object:
+    """Return the metric's value as what its name says it counts."""
+    if value is None or not math.isfinite(value):
+        return value
+    stem = metric.removesuffix("_int8")
+    if stem.endswith("_bytes"):
+        return Bytes(value)
+    if stem.endswith(("/macc", "/macs", "/parameters")):
+        return Count(value)
+    if "accuracy" in stem:
+        return Share(value)
+    if stem.endswith("_s"):
+        return Seconds(value)
+    return value
+
+
+LABELS = {
+    "val/accuracy_best": "accuracy",
+    "val/accuracy": "last accuracy",
+    "test/accuracy": "test accuracy",
+    "footprint/macs": "MACs",
+    "footprint/macc": "MACC",
+    "footprint/parameters": "parameters",
+    "footprint/rom_bytes": "ROM",
+    "footprint/ram_bytes": "RAM",
+    "footprint/activations_bytes": "activations",
+    "time/train_s": "training",
+}
+
+
+def label(metric: str) -> str:
+    """Return the short name of a metric: ``footprint/rom_bytes_int8`` is ``ROM int8``."""
+    stem = metric.removesuffix("_int8")
+    return LABELS.get(stem, stem) + (" int8" if stem != metric else "")
+
+
+def _scaled(value: int, base: int, names: tuple[str, ...]) -> str:
+    if abs(value) < base:
+        return f"{value} {names[0]}".rstrip()
+    power = 1
+    while power + 1 < len(names) and round(abs(value) / base**power, 2) >= base:
+        power += 1
+    return f"{value / base**power:.2f} {names[power]}"

@@ -1,0 +1,125 @@
+"""Synthetic studies for the report's tests: arithmetic, not training, makes the numbers."""
+
+from __future__ import annotations
+
+import random
+
+from edgebench.report import Objective, Row, StudyRecord
+
+OBJECTIVES = (
+    Objective("val/accuracy_best", "maximize"),
+    Objective("footprint/rom_bytes", "minimize"),
+)
+
+
+def reference() -> StudyRecord:
+    """Return the published comparison's two networks and a refused third, figures as published."""
+    vgg = {
+        "val/accuracy_best": 0.8820,
+        "test/accuracy": 0.8719,
+        "footprint/macs": 43722752,
+        "footprint/macc": 43954784,
+        "footprint/parameters": 4576394,
+        "footprint/rom_bytes": 18322076,
+        "footprint/ram_bytes": 97280,
+    }
+    gap = {
+        "val/accuracy_best": 0.8180,
+        "footprint/macs": 39520768,
+        "footprint/macc": 39754848,
+        "footprint/parameters": 373386,
+        "footprint/rom_bytes": 1510044,
+        "footprint/ram_bytes": 97020,
+    }
+    wide = {"footprint/rom_bytes": 73000000, "footprint/ram_bytes": 190000}
+    common = {"model.width": 64, "train.epochs": 15}
+    hidden = {"model.hidden": 1024}
+    rows = [
+        Row(0, "a" * 32, "trial-0000-vgg-w64", "finished", None,
+            {"model.family": "vgg", **common, **hidden}, vgg),
+        Row(1, "b" * 32, "trial-0001-gap-w64", "finished", None,
+            {"model.family": "gap", **common}, gap),
+        Row(2, "c" * 32, "trial-0002-vgg-w128", "refused",
+            "ROM 73,000,000 B is over 20,000,000 B by 53,000,000 B",
+            {"model.family": "vgg", **common, **hidden, "model.width": 128}, wide),
+    ]  # fmt: skip
+    return StudyRecord(
+        "table1",
+        OBJECTIVES,
+        rows,
+        dataset="cifar10",
+        split_sizes={"validation": 10000, "test": 10000},
+        budget={"rom_bytes": 20000000},
+        provenance="estimated",
+        convention="st, float32, fused chains",
+    )
+
+
+def synthetic(trials: int = 500, *, layers: int = 12, seed: int = 0) -> StudyRecord:
+    """Return a study of ``trials`` rows with every optional part, of plausible figures."""
+    draw = random.Random(seed)  # noqa: S311 - figures, not secrets
+    rows = [_row(number, draw, layers) for number in range(trials)]
+    return StudyRecord(
+        f"synthetic-{trials}",
+        OBJECTIVES,
+        rows,
+        dataset="synthetic",
+        split_sizes={"validation": 5000, "test": 10000},
+        budget={"rom_bytes": 1_000_000, "ram_bytes": 320_000},
+        target="stm32f746g-disco",
+        provenance="estimated",
+        convention="st, float32, fused chains",
+        classes=tuple("abcdefghij"),
+    )
+
+
+def _row(number: int, draw: random.Random, layers: int) -> Row:
+    family = draw.choice(["vgg", "gap"])
+    width = draw.choice([8, 12, 16, 24, 32, 48, 64])
+    parameters = width * width * (90 if family == "gap" else 1100) + draw.randrange(500)
+    rom, ram = 4 * parameters + 15000, 1500 * width + draw.randrange(900)
+    macc = width * width * 9700 + draw.randrange(10000)
+    params = {"model.family": family, "model.width": width, "train.epochs": 5}
+    params |= {"train.learning_rate": round(10 ** draw.uniform(-4, -2), 6)}
+    footprint = {
+        "footprint/macs": macc - 200,
+        "footprint/macc": macc,
+        "footprint/parameters": parameters,
+        "footprint/rom_bytes": rom,
+        "footprint/ram_bytes": ram,
+        "footprint/activations_bytes": ram - 3000,
+    }
+    name = f"trial-{number:04}-{family}-w{width}"
+    operators = [
+        {
+            "name": f"conv{i}",
+            "op": "Conv",
+            "output_shape": [1, width, 32, 32],
+            "parameters": parameters // layers,
+            "macc": macc // layers,
+            "live_bytes": ram * (layers - i) // layers,
+        }
+        for i in range(layers)
+    ]
+    identity = f"{draw.getrandbits(128):032x}"
+    if rom > 1_000_000:
+        reason = f"ROM {rom:,} B is over 1,000,000 B of stm32f746g-disco by {rom - 1000000:,} B"
+        return Row(number, identity, name, "refused", reason, params, footprint, layers=operators)
+    accuracy = round(0.9 - 0.5 / width**0.6 + draw.gauss(0, 0.01), 4)
+    epochs = range(1, 6)
+    curves = {
+        "train/loss": [round(2.3 / e, 4) for e in epochs],
+        "train/accuracy": [round(accuracy * (1.02 - 0.3 / e), 4) for e in epochs],
+        "val/loss": [round(2.4 / e, 4) for e in epochs],
+        "val/accuracy": [round(accuracy * (1 - 0.3 * (1 / e - 0.2)), 4) for e in epochs],
+    }
+    metrics = {"val/accuracy_best": accuracy, "time/train_s": 12.5, **footprint}
+    confusion = [[90 if i == j else (i + j) % 4 for j in range(10)] for i in range(10)]
+    filters = [
+        [[[draw.gauss(0, 1) for _ in range(3)] for _ in range(3)] for _ in range(3)]
+        for _ in range(width if number < 20 else 0)
+    ]
+    return Row(
+        number, identity, name, "finished", None, params, metrics,
+        curves=curves, layers=operators, confusion=confusion, filters=filters or None,
+    )  # fmt: skip

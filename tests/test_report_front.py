@@ -1,0 +1,113 @@
+"""The front and its volume against brute force."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgebench.report import Objective, Row
+from edgebench.report.front import best, front, hypervolume, progress
+
+GOALS = (
+    Objective("val/accuracy_best", "maximize"),
+    Objective("footprint/rom_bytes", "minimize"),
+    Objective("footprint/ram_bytes", "minimize"),
+)
+small = st.integers(0, 4)
+vectors = st.lists(st.tuples(small, small, small), max_size=14)
+
+
+def rows_of(points: list[tuple[int, ...]]) -> list[Row]:
+    """Make one finished row a point, accuracy first."""
+    names = [goal.name for goal in GOALS]
+    return [
+        Row(i, f"id{i}", f"trial-{i:04}", "finished", None, {}, dict(zip(names, p, strict=False)))
+        for i, p in enumerate(points)
+    ]
+
+
+def dominates(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Tell by the textbook definition whether ``a`` dominates ``b``; accuracy is maximised."""
+    no_worse = a[0] >= b[0] and a[1] <= b[1] and a[2] <= b[2]
+    return no_worse and a != b
+
+
+@given(vectors)
+def test_front_is_exactly_the_non_dominated(points: list[tuple[int, ...]]) -> None:
+    """No listed member is dominated; every non-member is; equals share their fate."""
+    members = {row.trial for row in front(rows_of(points), GOALS)}
+    for i, point in enumerate(points):
+        assert (i in members) == (not any(dominates(other, point) for other in points))
+
+
+@pytest.mark.parametrize("state", ["refused", "failed", "pruned", "running", "duplicate"])
+def test_only_finished_rows_are_on_the_front(state: str) -> None:
+    """A row of any other state neither enters the front nor pushes another from it."""
+    good, poor = rows_of([(4, 0, 0), (1, 3, 3)])
+    other = Row(0, "", "", state, "why", {}, good.metrics)  # type: ignore[arg-type]  # parametrised
+    assert front([other, poor], GOALS) == [poor]
+
+
+def test_a_finished_row_that_does_not_fit_is_not_on_the_front() -> None:
+    """A reason on a finished row says that it does not fit."""
+    good, poor = rows_of([(4, 0, 0), (1, 3, 3)])
+    misfit = Row(0, "", "", "finished", "ROM 2 B is over 1 B", {}, good.metrics)
+    assert front([misfit, poor], GOALS) == [poor]
+
+
+def test_rows_without_a_finite_objective_take_no_part() -> None:
+    """A missing objective and a NaN are both left out."""
+    full, lacking = rows_of([(1, 1, 1), (2, 0)])
+    nan = Row(9, "", "", "finished", None, {}, {**full.metrics, GOALS[0].name: math.nan})
+    assert front([full, lacking, nan], GOALS) == [full]
+
+
+def test_best_is_the_first_objectives_best_and_then_the_next() -> None:
+    """Equal accuracy is decided by the next objective."""
+    rows = rows_of([(3, 4, 0), (3, 2, 4), (1, 0, 0)])
+    chosen = best(rows, GOALS)
+    assert chosen is not None
+    assert chosen.trial == 1
+    assert best([], GOALS) is None
+
+
+@given(vectors)
+def test_hypervolume_is_the_number_of_dominated_unit_cubes(points: list[tuple[int, ...]]) -> None:
+    """Counting unit cubes of a small grid gives the same volume."""
+    reference = (4, 4, 4)
+    cubes = sum(
+        any(all(x <= c for x, c in zip(p, cube, strict=True)) for p in points)
+        for cube in itertools.product(range(4), repeat=3)
+    )
+    assert hypervolume(points, reference) == cubes
+
+
+def test_hypervolume_of_one_axis_and_of_nothing() -> None:
+    """One axis is a length; no point inside has none."""
+    assert hypervolume([(2.0,), (0.5,)], (3.0,)) == 2.5
+    assert hypervolume([(3.0, 0.0)], (3.0, 3.0)) == 0.0
+
+
+@given(vectors)
+def test_progress_never_falls_and_ends_at_the_whole_front(points: list[tuple[int, ...]]) -> None:
+    """The last value is the volume of all points in the study's own box."""
+    grown = progress(rows_of(points), GOALS)
+    assert [trial for trial, _ in grown] == list(range(len(points)))
+    values = [value for _, value in grown]
+    assert all(a <= b + 1e-12 for a, b in itertools.pairwise(values))
+    assert all(0 <= value <= 1 for value in values)
+    varying = [k for k in range(3) if len({p[k] for p in points}) > 1]
+    if varying:
+        unit = []
+        for p in points:
+            scaled = []
+            for k in varying:
+                column = [q[k] for q in points]
+                part = (p[k] - min(column)) / (max(column) - min(column))
+                scaled.append(1 - part if k == 0 else part)
+            unit.append(scaled)
+        assert values[-1] == pytest.approx(hypervolume(unit, [1.0] * len(varying)))
