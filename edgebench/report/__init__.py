@@ -5,70 +5,11 @@ Everything here is a pure function of a `StudyRecord`; nothing here trains, sear
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
-Scalar = bool | int | float | str | None
-State = Literal["finished", "refused", "failed", "pruned", "running", "duplicate"]
+from edgebench.record import Objective, Row, Scalar, State, StudyRecord
 
-
-@dataclass(frozen=True)
-class Objective:
-    """A metric that the study searched by, and the direction that is better."""
-
-    name: str
-    goal: Literal["maximize", "minimize"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One trial as recorded: its axes, its metrics, and what became of it.
-
-    ``reason`` says why a trial was refused, failed or pruned; a finished row that carries a reason
-    was trained and does not fit. ``curves`` holds one value an epoch. ``layers`` holds the
-    operators in order, each with name, op, output_shape, parameters, macc and live_bytes (the
-    activations alive while it runs). ``confusion`` counts images, true class by predicted class.
-    ``filters`` has the first layer's weights as (out, in, height, width).
-    """
-
-    trial: int
-    run_id: str
-    name: str
-    state: State
-    reason: str | None
-    params: Mapping[str, Scalar]
-    metrics: Mapping[str, float]
-    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    layers: Sequence[Mapping[str, object]] = ()
-    confusion: Sequence[Sequence[int]] | None = None
-    filters: Sequence[object] | None = None
-
-    @property
-    def feasible(self) -> bool:
-        """Tell whether the trial finished and nothing speaks against it."""
-        return self.state == "finished" and self.reason is None
-
-
-@dataclass(frozen=True)
-class StudyRecord:
-    """All that a report needs to know of a study.
-
-    ``budget`` maps a footprint name without its slash (``rom_bytes``) to its limit; ``split_sizes``
-    maps ``validation`` and ``test`` to image counts; ``provenance`` says how the footprints were
-    obtained and ``convention`` by which rules.
-    """
-
-    study: str
-    objectives: tuple[Objective, ...]
-    rows: Sequence[Row]
-    dataset: str = ""
-    split_sizes: Mapping[str, int] = field(default_factory=dict)
-    budget: Mapping[str, int] | None = None
-    target: str | None = None
-    provenance: str = ""
-    convention: str = ""
-    classes: Sequence[str] = ()
+__all__ = ["Board", "Objective", "Row", "Scalar", "State", "StudyRecord"]
 
 
 @dataclass(frozen=True)
