@@ -1,0 +1,38 @@
+"""Export: one ONNX file with canonical bytes, and the proof that it is the model that was trained.
+
+Images are float32 ``[N, C, H, W]``, normalised, with a dynamic batch dimension named ``batch``; the
+input is called ``input`` and the output ``logits`` (``probabilities`` with a softmax). Only
+`to_onnx`, `torch_answers` and `parity` need PyTorch; the rest runs with onnx and onnxruntime.
+"""
+
+from edgebench.export.conversion import OPSETS, check_opset, to_onnx
+from edgebench.export.files import save, serialise, write_atomically
+from edgebench.export.inference import (
+    Images,
+    Logits,
+    Parity,
+    answers,
+    difference,
+    parity,
+    session,
+    torch_answers,
+)
+from edgebench.export.preprocessing import Preprocessing
+
+__all__ = [
+    "OPSETS",
+    "Images",
+    "Logits",
+    "Parity",
+    "Preprocessing",
+    "answers",
+    "check_opset",
+    "difference",
+    "parity",
+    "save",
+    "serialise",
+    "session",
+    "to_onnx",
+    "torch_answers",
+    "write_atomically",
+]

@@ -1,0 +1,45 @@
+"""The bytes of a model, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import onnx
+
+from edgebench.errors import EdgebenchError
+
+
+def serialise(model: onnx.ModelProto) -> bytes:
+    """Return the bytes of ``model``; equal models give equal bytes."""
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write ``model`` to ``path``, which holds either the whole file or what it held before.
+
+    Raises:
+        EdgebenchError: the folder is missing or the disk refuses the bytes.
+    """
+    write_atomically(path, serialise(model))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside ``path`` and rename, so that a killed process leaves no half file under it."""
+    handle, name = None, ""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except OSError as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        raise EdgebenchError(f"cannot write '{path}': {error.strerror or error}") from error
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
