@@ -93,11 +93,15 @@ class Axis:
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """One candidate: the active axes as written, and what it is trained on."""
+    """One candidate: the active axes as written, and what it is trained on.
+
+    ``seed`` decides weights, order and augmentation, ``split_seed`` the validation images.
+    """
 
     params: Mapping[str, Scalar]
     dataset: str
     seed: int = 0
+    split_seed: int = 0
     int8: bool = False
 
     @property
@@ -125,6 +129,7 @@ class TrialConfig:
             "recipe": asdict(self.recipe),
             "dataset": self.dataset,
             "seed": self.seed,
+            "split_seed": self.split_seed,
             "int8": self.int8,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -170,7 +175,7 @@ class Sweep:
 
     def config(self, params: Mapping[str, Scalar]) -> TrialConfig:
         """Return the configuration that has these active axes."""
-        return TrialConfig(dict(params), self.dataset, self.seed, self.int8)
+        return TrialConfig(dict(params), self.dataset, self.seed, self.seed, self.int8)
 
     def configurations(self) -> list[TrialConfig] | None:
         """Return every distinct configuration in file order, or None where there is no end to them.
