@@ -119,12 +119,12 @@ def table_one(record: StudyRecord) -> list[dict[str, object]]:
         return {"": title, **{row.name: cell(row) for row in members}}
 
     rows = [
-        across(short, lambda row, axis=axis: row.params.get(axis))
+        across(short, partial(_param, axis=axis))
         for axis, short in axes_shown(record.rows).items()
         if any(axis in row.params for row in members)
     ]
     for name in metrics_shown(record):
-        rows.append(across(label(name), lambda r, n=name: quantity(n, r.metrics.get(n))))
+        rows.append(across(label(name), partial(_metric, name=name)))
         images = images_behind(name, record) if "accuracy" in name else 0
         if images:
             measured = partial(_interval, metric=name, images=images)
@@ -240,6 +240,14 @@ def _abreast(rows: list[dict[str, object]], fixed: int = 1) -> Iterator[list[dic
     for start in range(fixed, len(keys), MEMBERS_ABREAST):
         chosen = [*keys[:fixed], *keys[start : start + MEMBERS_ABREAST]]
         yield [{key: row[key] for key in chosen} for row in rows]
+
+
+def _param(row: Row, axis: str) -> object:
+    return row.params.get(axis)
+
+
+def _metric(row: Row, name: str) -> object:
+    return quantity(name, row.metrics.get(name))
 
 
 def _interval(row: Row, metric: str, images: int) -> str | None:
