@@ -110,4 +110,6 @@ def test_progress_never_falls_and_ends_at_the_whole_front(points: list[tuple[int
                 part = (p[k] - min(column)) / (max(column) - min(column))
                 scaled.append(1 - part if k == 0 else part)
             unit.append(scaled)
-        assert values[-1] == pytest.approx(hypervolume(unit, [1.0] * len(varying)))
+        assert values[-1] == pytest.approx(
+            hypervolume(unit, [1.1] * len(varying)) / 1.1 ** len(varying)
+        )

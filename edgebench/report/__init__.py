@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgebench.record import Objective, Row, Scalar, State, StudyRecord
+from edgebench.record import Objective, Row, StudyRecord
 
-__all__ = ["Board", "Objective", "Row", "Scalar", "State", "StudyRecord"]
+__all__ = ["Board", "Objective", "Row", "StudyRecord"]
 
 
 @dataclass(frozen=True)

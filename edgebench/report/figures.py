@@ -76,6 +76,7 @@ def trade_off(record: StudyRecord, metric: str, boards: Sequence[Board] = ()) ->
     if images := images_behind(accuracy, record):
         ends = np.array([wilson(value, images) for value in y]).reshape(-1, 2).T
         axes.errorbar(x, y, abs(ends - y), fmt="none", ecolor="#5b6b7a", lw=0.8, capsize=2)
+    axes.margins(y=0.12)  # room for the names of the limits
     if rows:
         axes.set_xscale("log")
     _limits(axes, record, metric, boards)

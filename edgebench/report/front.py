@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from edgebench.report import Objective, Row
 
+BEYOND = 1.1  # the reference point of `progress`, in ranges from the best value
+
 
 def front(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
     """Return the feasible rows that no feasible row dominates, in the order given.
@@ -60,9 +62,9 @@ def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -
 def progress(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[tuple[int, float]]:
     """Return (trial, hypervolume so far) in order of trials, as a share of the study's own box.
 
-    The box spans from the worst to the best value of each objective among the feasible rows, so
-    the last value says how far the front bulges towards the ideal corner. An objective that never
-    varies is left out.
+    The box spans from the best value of each objective among the feasible rows to a tenth of the
+    range beyond the worst, so that the extreme members count too. An objective that never varies
+    is left out.
     """
     done = sorted((r for r in rows if r.feasible and _complete(r, objectives)), key=_number)
     if not done:
@@ -73,13 +75,14 @@ def progress(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[tuple
     if not varying.any():
         return [(row.trial, 1.0) for row in done]
     unit = ((costs - costs.min(axis=0))[:, varying] / spans[varying]).tolist()
-    reference = [1.0] * len(unit[0])
+    reference = [BEYOND] * len(unit[0])
+    box = math.prod(reference)
     grown: list[tuple[int, float]] = []
     members: list[list[float]] = []
     for row, point in zip(done, unit, strict=True):
         if not any(_covers(member, point) for member in members):
             members = [member for member in members if not _covers(point, member)] + [point]
-            grown.append((row.trial, hypervolume(members, reference)))
+            grown.append((row.trial, hypervolume(members, reference) / box))
         else:
             grown.append((row.trial, grown[-1][1]))
     return grown
