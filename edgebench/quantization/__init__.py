@@ -1,0 +1,24 @@
+"""Quantisation: static int8 by calibration on training images, the whole graph.
+
+A float32 graph of `edgebench.export` goes in, and a QDQ graph with per-channel int8 weights and
+int8 activations comes out, with the same bytes each time. Nothing here needs PyTorch.
+"""
+
+from edgebench.quantization.calibration import METHODS, Calibration, Method
+from edgebench.quantization.candidates import AUTO, CANDIDATES, Choice, best
+from edgebench.quantization.qdq import COUNT, FloatOperator, float_operators, quantize, spread
+
+__all__ = [
+    "AUTO",
+    "CANDIDATES",
+    "COUNT",
+    "METHODS",
+    "Calibration",
+    "Choice",
+    "FloatOperator",
+    "Method",
+    "best",
+    "float_operators",
+    "quantize",
+    "spread",
+]
