@@ -6,7 +6,9 @@ signature, so a new model family or data set is defined in one place.
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,17 +21,30 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """An ordered mapping from a name to a factory or a value of one ``kind``."""
+    """An ordered mapping from a name to a factory or a value of one ``kind``.
 
-    def __init__(self, kind: str) -> None:
+    With ``package``, the modules of that package register the members; they are imported when the
+    registry is first read, so that naming a registry costs nothing.
+    """
+
+    def __init__(self, kind: str, package: str | None = None) -> None:
         self.kind = kind
-        self._members: dict[str, T] = {}
+        self._package = package
+        self._registered: dict[str, T] = {}
+
+    @property
+    def _members(self) -> dict[str, T]:
+        if self._package is not None:
+            package, self._package = self._package, None
+            for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+                importlib.import_module(f"{package}.{module.name}")
+        return self._registered
 
     def add(self, name: str, member: T) -> T:
         """Register ``member`` under ``name``; a name is taken once."""
-        if name in self._members:
+        if name in self._registered:
             raise ValueError(f"the {self.kind} '{name}' is registered twice")
-        self._members[name] = member
+        self._registered[name] = member
         return member
 
     def register(self, factory: F) -> F:

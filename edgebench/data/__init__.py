@@ -8,8 +8,6 @@ register one function in a file of this folder.
 from __future__ import annotations
 
 import hashlib
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -102,7 +100,7 @@ class Dataset:
 
 
 Reader = Callable[[str, Path], Source]
-DATASETS: Registry[Reader] = Registry("data set")
+DATASETS: Registry[Reader] = Registry("data set", package=__name__)
 
 
 def check_name(name: str) -> None:
@@ -152,7 +150,3 @@ def _split(split: Split, share: float, seed: int) -> tuple[Split, Split]:
         Split(split.images[~held_out], split.labels[~held_out]),
         Split(split.images[held_out], split.labels[held_out]),
     )
-
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")

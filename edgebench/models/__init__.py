@@ -7,16 +7,13 @@ one file; the sweep's axes, the command line and the contract tests follow from 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from edgebench.registry import Registry
 
-Family = Callable[..., nn.Module]
-MODELS: Registry[Family] = Registry("model family")
+if TYPE_CHECKING:  # naming the families costs no import of PyTorch
+    from torch import nn
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+Family = Callable[..., "nn.Module"]
+MODELS: Registry[Family] = Registry("model family", package=__name__)
