@@ -1,0 +1,132 @@
+"""Serve the MLflow UI on the project's store, opened at a study's comparison."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from subprocess import Popen, TimeoutExpired
+from typing import IO
+
+import click
+
+from edgebench.errors import EdgebenchError, unknown
+
+STORE = "sqlite:///mlruns/mlflow.db"
+PATIENCE = 90  # seconds until the server must answer; it takes 7 to 9 on two cores
+
+
+@click.command()
+@click.argument("study", required=False)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@click.option("--tracking-uri", metavar="URI", default=STORE, show_default=True)
+@click.option("--browser/--no-browser", default=False, help="Open the link in a browser.")
+def command(*, study: str | None, host: str, port: int, tracking_uri: str, browser: bool) -> None:
+    """Serve the MLflow UI until Ctrl-C; print the link to STUDY's (or the last) comparison."""
+    base = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - a reader's link
+    links = _links(study, base, tracking_uri)
+    if _listening(base):
+        raise EdgebenchError(f"port {port} of {host} is taken; choose another with --port")
+    with tempfile.TemporaryFile() as log, _interruptible():
+        server = _start(host, port, tracking_uri, log)
+        try:
+            _await(server, base, log)
+            for name, link in links.items():
+                click.echo(f"{name}: {link}")
+            if browser:
+                click.launch(next(iter(links.values())))
+            click.echo("Ctrl-C stops the server", err=True)
+            server.wait()
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+        finally:
+            _stop(server)
+
+
+def _links(study: str | None, base: str, tracking_uri: str) -> dict[str, str]:
+    """Return the links to print; refuses an unknown study before any server starts."""
+    import mlflow
+
+    from edgebench import views
+    from edgebench.tracking import read_study
+
+    client = mlflow.MlflowClient(tracking_uri)
+    experiments = [e for e in client.search_experiments() if e.name != "Default"]
+    known = {experiment.name: experiment.experiment_id for experiment in experiments}
+    if study is None:
+        if not experiments:
+            return {"MLflow": f"{base}/"}
+        study = max(experiments, key=lambda experiment: experiment.last_update_time or 0).name
+    if study not in known:
+        raise EdgebenchError(unknown("study", study, known))
+    return views.links(base, known[study], read_study(study, tracking_uri=tracking_uri))
+
+
+def _start(host: str, port: int, tracking_uri: str, log: IO[bytes]) -> Popen[bytes]:
+    words = ["-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
+    words += ["--host", host, "--port", str(port), "--workers", "1"]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return Popen(  # noqa: S603 - our own interpreter, no shell
+        [sys.executable, *words],
+        env=os.environ | quiet,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,  # its workers are stopped with it, as one group
+    )
+
+
+def _await(server: Popen[bytes], base: str, log: IO[bytes]) -> None:
+    """Wait until the server answers; raises EdgebenchError with its last words if it never does."""
+    deadline = time.monotonic() + PATIENCE
+    while not _healthy(base):
+        if server.poll() is not None or time.monotonic() > deadline:
+            log.seek(0)
+            last = log.read().decode(errors="replace").strip().splitlines()[-3:]
+            raise EdgebenchError("\n".join(["the MLflow server did not start", *last]))
+        time.sleep(0.2)
+
+
+def _healthy(base: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{base}/health", timeout=2) as reply:  # noqa: S310 - our own link
+            return bool(reply.status == 200)
+    except OSError:
+        return False
+
+
+def _listening(base: str) -> bool:
+    address = urllib.parse.urlsplit(base)
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((address.hostname, address.port)) == 0
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does, so that no server is left behind."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(server: Popen[bytes]) -> None:
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, sign)
+        with contextlib.suppress(TimeoutExpired):
+            server.wait(timeout=10)
+            return
