@@ -1,0 +1,23 @@
+"""What a model costs on a device: operations, flash and RAM under a convention, and which boards.
+
+`measure` turns a profile into a `Footprint`; `CONVENTIONS` are the ways of counting; `TARGETS` the
+boards. A footprint follows from the graph alone, so it is known before a weight is trained.
+"""
+
+from edgebench.footprint.conventions import CONVENTIONS, Convention
+from edgebench.footprint.measure import Footprint, Layer, measure, require_known
+from edgebench.footprint.targets import TARGETS, Fit, Target, load_target, smallest_fitting
+
+__all__ = [
+    "CONVENTIONS",
+    "TARGETS",
+    "Convention",
+    "Fit",
+    "Footprint",
+    "Layer",
+    "Target",
+    "load_target",
+    "measure",
+    "require_known",
+    "smallest_fitting",
+]

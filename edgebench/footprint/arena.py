@@ -1,0 +1,201 @@
+"""Kernels -> an arena with offsets, in the way each convention plans one.
+
+The vendor's planner lets a kernel store its output below its input and grow into it. Whether that
+pays depends on the neighbours: an output that will itself be consumed in place needs room below.
+The overlaps are chosen so that the busiest step needs least; then the buffers are placed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from edgebench.footprint.kernels import Kernel, Schedule
+from edgebench.planning import (
+    Buffer,
+    Plan,
+    Step,
+    greedy_by_size,
+    least_peak,
+    overlapping,
+    unions,
+)
+
+
+@dataclass
+class _Stage:
+    """One kernel as the planner sees it: bytes in, out and beside, and the overlap it may use."""
+
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+    scratch: int
+    distance: int = 0
+    consumed: str | None = None  # the input that the output may grow into
+    others: int = 0  # bytes of the tensors that live on and take no part
+
+
+@dataclass(frozen=True)
+class Lifetimes:
+    """First and last step of each piece of memory; inputs begin at -1, outputs never end."""
+
+    first: Mapping[str, int]
+    last: Mapping[str, int]
+    sizes: Mapping[str, int]
+
+    def buffers(self) -> list[Buffer]:
+        """Return a buffer for each piece of memory."""
+        return [Buffer(n, self.sizes[n], self.first[n], self.last[n]) for n in self.first]
+
+
+def lifetimes(plan: Schedule, extra: Mapping[str, int] | None = None) -> Lifetimes:
+    """Return when each piece of memory is needed; ``extra`` adds bytes that a kernel over-reads."""
+    first: dict[str, int] = {plan.memory(name): -1 for name in plan.profile.inputs}
+    last: dict[str, int] = dict.fromkeys(first, -1)
+    for step, kernel in enumerate(plan.kernels):
+        for name in (*plan.reads(kernel), *plan.writes(kernel)):
+            first.setdefault(name, step)
+            last[name] = step
+    for name in plan.profile.outputs:
+        memory = plan.memory(name)
+        first.setdefault(memory, -1)
+        last[memory] = len(plan.kernels)
+    sizes = {name: plan.sizes[name] + (extra or {}).get(name, 0) for name in first}
+    return Lifetimes(first, last, sizes)
+
+
+def apart(plan: Schedule) -> Plan:
+    """Plan like TFLite Micro: largest first, 16-byte alignment, nothing overlaps."""
+    return greedy_by_size(lifetimes(plan).buffers())
+
+
+def static_buffers(plan: Schedule) -> Plan:
+    """Plan like onnx2c: one static buffer a live tensor, the first free one reused."""
+    return unions(lifetimes(plan).buffers())
+
+
+def least(plan: Schedule) -> tuple[int, bool]:
+    """Return the least memory of any layer-by-layer schedule, and whether it is exact."""
+    steps = [Step(plan.reads(kernel), plan.writes(kernel)) for kernel in plan.kernels]
+    inputs = [plan.memory(name) for name in plan.profile.inputs]
+    outputs = [plan.memory(name) for name in plan.profile.outputs]
+    return least_peak(steps, lifetimes(plan).sizes, inputs, outputs)
+
+
+def overlapped(
+    plan: Schedule,
+    scratch: Mapping[int, int],
+    distances: Mapping[tuple[int, str], int],
+    extra: Mapping[str, int],
+) -> Plan:
+    """Plan like the vendor's tools: an output may grow into the input that its kernel consumes.
+
+    Args:
+        plan: The kernels.
+        scratch: Bytes of working memory of each step that needs some.
+        distances: (step, input) -> how far below that input the step's output must begin.
+        extra: Bytes that a kernel reads beyond a tensor's end.
+    """
+    lives = lifetimes(plan, extra)
+    stages = _stages(plan, lives, scratch, distances)
+    target, chosen, gaps = _choose(stages)
+    buffers = lives.buffers()
+    overlaps: dict[tuple[str, str], int] = {}
+    for step, stage in enumerate(stages):
+        if stage.scratch:
+            name = f"{plan.kernels[step].name}.scratch"
+            buffers.append(Buffer(name, stage.scratch, step, step, scratch=True))
+            if chosen[step]:  # the vendor's planner leaves the room below the output empty
+                for output in stage.outputs:
+                    overlaps[name, output] = stage.scratch + gaps[output]
+        if stage.consumed is not None:
+            for output, size in stage.outputs.items():
+                overlaps[output, stage.consumed] = min(stage.distance, size)
+    found = overlapping(buffers, overlaps, target)
+    return replace(found, peak=max(found.peak, target))
+
+
+def _round(size: int) -> int:
+    return -(-size // 4) * 4
+
+
+def _stages(
+    plan: Schedule,
+    lives: Lifetimes,
+    scratch: Mapping[int, int],
+    distances: Mapping[tuple[int, str], int],
+) -> list[_Stage]:
+    size = {name: _round(value) for name, value in lives.sizes.items()}
+    born: dict[int, list[str]] = {}
+    dying: dict[int, list[str]] = {}
+    for name in size:
+        born.setdefault(lives.first[name], []).append(name)
+        dying.setdefault(lives.last[name], []).append(name)
+    alive = sum(size[name] for name in born.get(-1, []))
+    stages = []
+    for step, kernel in enumerate(plan.kernels):
+        alive += sum(size[name] for name in born.get(step, []))
+        outputs = {name: size[name] for name in plan.writes(kernel)}
+        inputs = {n: size[n] for n in plan.reads(kernel) if n not in outputs}
+        stage = _Stage(inputs, outputs, _round(scratch.get(step, 0)))
+        stage.others = alive - sum(inputs.values()) - sum(outputs.values())
+        ending = [n for n in inputs if lives.last[n] == step and (step, n) in distances]
+        if ending and len(outputs) == 1:
+            stage.consumed = max(ending, key=lambda name: inputs[name])
+            stage.distance = _round(max(distances[step, stage.consumed], 0))
+        stages.append(stage)
+        alive -= sum(size[name] for name in dying.get(step, []))
+    return stages
+
+
+def _costs(stage: _Stage, gap: int) -> tuple[int, int]:
+    """Return the arena that one step needs apart and overlapping, with ``gap`` below its output."""
+    taken, out = sum(stage.inputs.values()), sum(stage.outputs.values())
+    apart = max(taken + stage.scratch, gap) + out + stage.others
+    if stage.consumed is None:
+        return apart, apart
+    consumed = stage.inputs[stage.consumed]
+    grown = max(stage.distance + consumed, out) + gap + stage.scratch
+    return apart, grown + stage.others + taken - consumed
+
+
+def _choose(stages: list[_Stage]) -> tuple[int, list[bool], dict[str, int]]:
+    """Choose for each step whether its output grows into its input, for the least peak.
+
+    Returns the peak, the choices, and the room that each tensor needs below it. For a given peak
+    the walk from the last step back is greedy: standing apart needs no room below the input, so
+    it is taken wherever the peak allows it. The least peak that leaves a choice at every step is
+    found by bisection, which is exact because a higher peak never takes a choice away.
+    """
+    low = max((min(_costs(stage, 0)) for stage in stages), default=0)
+    high = max((_costs(stage, 0)[0] for stage in stages), default=0)
+    while low < high:
+        middle = (low + high) // 2
+        if _walk(stages, middle) is None:
+            low = middle + 1
+        else:
+            high = middle
+    found = _walk(stages, low)
+    assert found is not None  # noqa: S101 - every step fits apart at the highest peak
+    return low, *found
+
+
+def _walk(stages: list[_Stage], peak: int) -> tuple[list[bool], dict[str, int]] | None:
+    """Return choices that stay within ``peak`` and the room below each tensor, or None."""
+    chosen = [False] * len(stages)
+    gaps: dict[str, int] = {}
+    for index in range(len(stages) - 1, -1, -1):
+        stage = stages[index]
+        gap = max((gaps.setdefault(name, 0) for name in stage.outputs), default=0)
+        apart, together = _costs(stage, gap)
+        if apart <= peak:
+            continue
+        if together > peak or stage.consumed is None:
+            return None
+        chosen[index] = True
+        gaps[stage.consumed] = stage.distance + gap
+    return chosen, gaps
+
+
+def kernel_at(plan: Schedule, step: int) -> Kernel:
+    """Return the kernel of ``step``; the first for what exists before any."""
+    return plan.kernels[min(max(step, 0), len(plan.kernels) - 1)]

@@ -1,0 +1,177 @@
+"""Boards that a model must fit: flash, RAM, what is reserved, and where the figures come from.
+
+The RAM of a board is its largest contiguous block, not the sum of its blocks: an arena is one
+piece of memory, and a linker places it in one. The total is kept beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from edgebench.errors import EdgebenchError, unknown
+from edgebench.footprint.measure import Footprint
+from edgebench.registry import Registry
+
+RESERVE_FLASH_BYTES = 16_384  # vector table, start-up, drivers and a small main program
+RESERVE_RAM_BYTES = 8_192  # stack, heap and the application's own variables
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether a footprint fits a target; margins are bytes and per cent of what is free.
+
+    ``reason`` says by how much the first limit is missed, or how much is left.
+    """
+
+    target: str
+    fits: bool
+    rom_margin_bytes: int
+    rom_margin_percent: float
+    ram_margin_bytes: int
+    ram_margin_percent: float
+    limit: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """A board: its flash and RAM in bytes, and what of them the application keeps for itself."""
+
+    name: str
+    flash_bytes: int
+    ram_bytes: int
+    reserve_flash_bytes: int = RESERVE_FLASH_BYTES
+    reserve_ram_bytes: int = RESERVE_RAM_BYTES
+    board: str = ""
+    mcu: str = ""
+    core: str = ""
+    clock_mhz: int = 0
+    ram_total_bytes: int = 0
+    note: str = ""
+    source: tuple[str, ...] = ()
+
+    @property
+    def free_flash_bytes(self) -> int:
+        """Return the flash that a model may take."""
+        return max(self.flash_bytes - self.reserve_flash_bytes, 0)
+
+    @property
+    def free_ram_bytes(self) -> int:
+        """Return the RAM that a model may take."""
+        return max(self.ram_bytes - self.reserve_ram_bytes, 0)
+
+    def check(self, footprint: Footprint) -> Fit:
+        """Compare ``footprint`` with what the board leaves free; flash is checked first."""
+        rom = self.free_flash_bytes - footprint.rom_bytes
+        ram = self.free_ram_bytes - footprint.ram_bytes
+        limit = "flash" if rom < 0 else "ram" if ram < 0 else None
+        return Fit(
+            target=self.name,
+            fits=limit is None,
+            rom_margin_bytes=rom,
+            rom_margin_percent=_percent(rom, self.free_flash_bytes),
+            ram_margin_bytes=ram,
+            ram_margin_percent=_percent(ram, self.free_ram_bytes),
+            limit=limit,
+            reason=self._reason(footprint, limit, rom, ram),
+        )
+
+    def _reason(self, footprint: Footprint, limit: str | None, rom: int, ram: int) -> str:
+        if limit is None:
+            return f"fits {self.name}: {rom:,} B of flash and {ram:,} B of RAM are left"
+        word, used, free, size, reserve, margin = (
+            (
+                "ROM", footprint.rom_bytes, self.free_flash_bytes,
+                self.flash_bytes, self.reserve_flash_bytes, rom,
+            )
+            if limit == "flash"
+            else (
+                "RAM", footprint.ram_bytes, self.free_ram_bytes,
+                self.ram_bytes, self.reserve_ram_bytes, ram,
+            )
+        )  # fmt: skip
+        kept = f" ({size:,} B less {reserve:,} B reserved)" if reserve else ""
+        return f"{word} {used:,} B is over {free:,} B of {self.name}{kept} by {-margin:,} B"
+
+    def as_dict(self, fit: Fit) -> dict[str, Any]:
+        """Return the ``target`` object of ``profile --format json``."""
+        return {
+            "name": self.name,
+            "fits": fit.fits,
+            "flash_bytes": self.flash_bytes,
+            "ram_bytes": self.ram_bytes,
+            "reserve_flash_bytes": self.reserve_flash_bytes,
+            "reserve_ram_bytes": self.reserve_ram_bytes,
+            "rom_margin_bytes": fit.rom_margin_bytes,
+            "rom_margin_percent": fit.rom_margin_percent,
+            "ram_margin_bytes": fit.ram_margin_bytes,
+            "ram_margin_percent": fit.ram_margin_percent,
+            "limit": fit.limit,
+            "reason": fit.reason,
+        }
+
+
+def _percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 2) if whole else -100.0
+
+
+def _read_boards() -> Registry[Target]:
+    boards: Registry[Target] = Registry("target")
+    path = Path(__file__).parent.parent / "boards.json"
+    for row in json.loads(path.read_text(encoding="utf-8")):
+        boards.add(row["name"], Target(**row | {"source": tuple(row["source"])}))
+    return boards
+
+
+TARGETS = _read_boards()
+
+
+def load_target(name: str | Path) -> Target:
+    """Return a listed board by its name, or the board that a YAML file describes.
+
+    Raises:
+        EdgebenchError: No board has that name, or the file is missing or has mistakes, all named.
+    """
+    text = str(name)
+    if text.casefold() in TARGETS:
+        return TARGETS[text.casefold()]
+    if Path(text).suffix not in (".yaml", ".yml"):
+        raise EdgebenchError(unknown("target", text, TARGETS) + "; or give a .yaml file")
+    path = Path(text)
+    if not path.is_file():
+        raise EdgebenchError(f"no such file: {path}")
+    return _from_yaml(path)
+
+
+def _from_yaml(path: Path) -> Target:
+    import yaml
+
+    try:
+        row = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise EdgebenchError(f"{path} is no YAML file: {error}") from error
+    if not isinstance(row, dict):
+        raise EdgebenchError(f"{path}: expected keys such as flash_bytes and ram_bytes")
+    known = [field.name for field in fields(Target)]
+    mistakes = [f"{path}: {unknown('key', str(key), known)}" for key in row if key not in known]
+    for key in ("flash_bytes", "ram_bytes"):
+        if key not in row:
+            mistakes.append(f"{path}: {key} is missing")
+    for key, value in row.items():
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        if str(key).endswith("_bytes") and key in known and not whole:
+            mistakes.append(f"{path}: {key} must be a whole number of bytes, not {value!r}")
+    if mistakes:
+        raise EdgebenchError(*mistakes)
+    source = row.get("source", ())
+    row["source"] = (source,) if isinstance(source, str) else tuple(source)
+    return Target(**{"name": path.stem} | row)
+
+
+def smallest_fitting(footprint: Footprint) -> Target | None:
+    """Return the listed board with the least memory (flash and RAM) that ``footprint`` fits."""
+    fitting = [board for board in TARGETS.values() if board.check(footprint).fits]
+    return min(fitting, key=lambda one: (one.flash_bytes + one.ram_bytes, one.name), default=None)

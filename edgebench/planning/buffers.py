@@ -1,0 +1,48 @@
+"""The nouns of a memory plan: a buffer with its lifetime, and a plan that places buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A piece of memory that is needed from step ``first`` to step ``last``, both included.
+
+    The graph's inputs begin at step -1, its outputs end at the step after the last.
+    """
+
+    name: str
+    size: int
+    first: int
+    last: int
+    scratch: bool = False
+
+    def meets(self, other: Buffer) -> bool:
+        """Tell whether both are needed at some step."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Buffers with their offsets; ``peak`` is the size of the arena that holds them all."""
+
+    buffers: Sequence[Buffer]
+    offsets: Mapping[str, int]
+    peak: int
+    overlaps: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def live(self, step: int) -> list[Buffer]:
+        """Return the buffers that are needed at ``step``, the lowest first."""
+        found = [one for one in self.buffers if one.first <= step <= one.last]
+        return sorted(found, key=lambda one: self.offsets[one.name])
+
+    def top(self, step: int) -> int:
+        """Return the end of the highest buffer that is needed at ``step``."""
+        return max((self.offsets[one.name] + one.size for one in self.live(step)), default=0)
+
+    def peak_step(self) -> int:
+        """Return the first step that reaches the peak."""
+        steps = sorted({one.first for one in self.buffers})
+        return max(steps, key=lambda step: (self.top(step), -step))

@@ -1,0 +1,146 @@
+"""Three ways of placing buffers; each says which real tool places like that."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+from edgebench.planning.buffers import Buffer, Plan
+
+Overlaps = Mapping[tuple[str, str], int]
+"""(lower, upper) -> bytes: ``upper`` may begin that far above ``lower`` although both live."""
+
+ALIGNMENT = 4  # bytes; what the vendor's arenas are made of
+EFFORT = 40_000  # buffers placed in all, over every order that is tried
+
+
+def aligned(size: int, alignment: int) -> int:
+    """Round ``size`` up to a multiple of ``alignment``."""
+    return -(-size // alignment) * alignment
+
+
+def overlapping(
+    buffers: Sequence[Buffer], overlaps: Overlaps, target: int = 0, alignment: int = ALIGNMENT
+) -> Plan:
+    """Place buffers at the lowest free offset, in the best of several orders.
+
+    Two buffers that meet lie apart unless ``overlaps`` lets one begin inside the other. Orders:
+    last needed first (what follows lies lowest, so that an input can be consumed from above),
+    the largest first, the busiest step first, then seeded shuffles of these; the search ends at
+    ``target`` or after a fixed effort, so the plan is the same on every machine.
+    """
+    sized = [_aligned(one, alignment) for one in buffers]
+    neighbours = _neighbours(sized)
+    busy = _busiest(sized)
+    orders = [
+        sorted(sized, key=lambda b: (-b.last, -b.first, b.scratch, -b.size)),
+        sorted(sized, key=lambda b: (-b.size, -b.last)),
+        sorted(sized, key=lambda b: (-busy[b.name], -b.last, -b.first, b.scratch)),
+        sorted(sized, key=lambda b: (-busy[b.name], -b.size)),
+        sorted(sized, key=lambda b: (b.first, b.last, -b.size)),
+    ]
+    best: Plan | None = None
+    for order in _tried(orders, EFFORT // (len(sized) + 1)):
+        offsets = _place(order, neighbours, overlaps, alignment)
+        peak = max((offsets[b.name] + b.size for b in sized), default=0)
+        if best is None or peak < best.peak:
+            best = Plan(sized, offsets, peak, overlaps)
+        if best.peak <= target:
+            break
+    assert best is not None  # noqa: S101 - there is always one order
+    return best
+
+
+def greedy_by_size(buffers: Sequence[Buffer], alignment: int = 16) -> Plan:
+    """Place the largest first, each in the first gap that is free during its life.
+
+    TFLite Micro's planner (``greedy_memory_planner``): 16-byte alignment, no overlap.
+    """
+    sized = [_aligned(one, alignment) for one in buffers]
+    order = sorted(sized, key=lambda b: (-b.size, b.first))
+    offsets = _place(order, _neighbours(sized), {}, alignment)
+    return Plan(sized, offsets, max((offsets[b.name] + b.size for b in sized), default=0))
+
+
+def unions(buffers: Sequence[Buffer]) -> Plan:
+    """Give each buffer, in order of birth, the first static buffer that is free, whatever its size.
+
+    A static buffer is as large as the largest tensor it ever holds; the sum of them is the
+    memory. This is what onnx2c does (``unionize_tensors``).
+    """
+    shared: list[tuple[list[Buffer], int]] = []
+    for one in sorted(buffers, key=lambda b: b.first):
+        for index, (members, size) in enumerate(shared):
+            if members[-1].last < one.first:
+                members.append(one)
+                shared[index] = (members, max(size, one.size))
+                break
+        else:
+            shared.append(([one], one.size))
+    offsets, end = {}, 0
+    for members, size in shared:
+        offsets.update({one.name: end for one in members})
+        end += size
+    return Plan(list(buffers), offsets, end)
+
+
+def _aligned(one: Buffer, alignment: int) -> Buffer:
+    return Buffer(one.name, aligned(one.size, alignment), one.first, one.last, one.scratch)
+
+
+def _neighbours(buffers: Sequence[Buffer]) -> dict[str, list[Buffer]]:
+    """Map each buffer to those that it meets, by a sweep over the steps."""
+    found: dict[str, list[Buffer]] = {one.name: [] for one in buffers}
+    alive: list[Buffer] = []
+    for one in sorted(buffers, key=lambda b: b.first):
+        alive = [other for other in alive if other.last >= one.first]
+        for other in alive:
+            found[one.name].append(other)
+            found[other.name].append(one)
+        alive.append(one)
+    return found
+
+
+def _busiest(buffers: Sequence[Buffer]) -> dict[str, int]:
+    """Map each buffer to the most bytes that live at any step of its life."""
+    steps = sorted({one.first for one in buffers})
+    load = {s: sum(b.size for b in buffers if b.first <= s <= b.last) for s in steps}
+    return {b.name: max(load[s] for s in steps if b.first <= s <= b.last) for b in buffers}
+
+
+def _tried(orders: list[list[Buffer]], budget: int) -> Iterable[list[Buffer]]:
+    """Yield each order, then shuffles of them that swap a few places, ``budget`` in all."""
+    yield from orders[: max(budget, 1)]
+    shuffle = random.Random(0)  # noqa: S311 - a repeatable search, no secret
+    for attempt in range(min(budget, 400) - len(orders)):
+        order = list(orders[attempt % len(orders)])
+        for _ in range(1 + attempt % 4):
+            source, place = shuffle.randrange(len(order)), shuffle.randrange(len(order))
+            order.insert(place, order.pop(source))
+        yield order
+
+
+def _place(
+    order: Sequence[Buffer],
+    neighbours: Mapping[str, Sequence[Buffer]],
+    overlaps: Overlaps,
+    alignment: int,
+) -> dict[str, int]:
+    """Give each buffer in turn the lowest offset that its placed neighbours allow."""
+    offsets: dict[str, int] = {}
+    for one in order:
+        blocked = []
+        for other in neighbours[one.name]:
+            if other.name in offsets and one.size and other.size:
+                offset = offsets[other.name]
+                below = overlaps.get((one.name, other.name), one.size)
+                above = overlaps.get((other.name, one.name), other.size)
+                blocked.append((offset - below, offset + above))
+        place = 0
+        for low, high in sorted(blocked):
+            if low >= place:
+                break
+            if place < high:
+                place = aligned(high, alignment)
+        offsets[one.name] = place
+    return offsets

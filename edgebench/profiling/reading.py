@@ -1,0 +1,161 @@
+"""Reads an ONNX file without its weights: a model of any size costs its graph's few kilobytes.
+
+Only the dimensions of large initializers matter here, so their bytes are skipped in the file and
+never parsed; small ones (shapes, axes, scales) are kept.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from edgebench.errors import EdgebenchError
+
+KEPT_BYTES = 16_384  # an initializer up to this size is kept whole: it may be a shape or a scale
+
+# Field numbers of onnx.proto3 on the way to the bytes of an initializer.
+_MODEL_GRAPH, _GRAPH_INITIALIZER = 7, 5
+_TENSOR_DATA = frozenset({4, 5, 6, 7, 9, 10, 11})  # float, int32, string, int64, raw, double, ...
+
+
+def read(model: onnx.ModelProto | Path | str | bytes) -> onnx.ModelProto:
+    """Return the graph of ``model``; raises EdgebenchError where it is no readable ONNX model.
+
+    A model already in memory is taken as it is. Files are mapped, not loaded; weights in external
+    files are checked for being there and long enough, and stay unread.
+    """
+    if isinstance(model, onnx.ModelProto):
+        return _checked(model, "the model")
+    if isinstance(model, bytes):
+        return _checked(_parsed(memoryview(model), "the model"), "the model")
+    path = Path(model)
+    if not path.is_file():
+        raise EdgebenchError(f"no such file: {path}")
+    if path.stat().st_size == 0:
+        raise EdgebenchError(f"{path} is empty, not an ONNX model")
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as view,
+    ):
+        light = _parsed(view, str(path))
+    _checked(light, str(path))
+    _check_external(light, path)
+    return light
+
+
+def _parsed(view: memoryview, source: str) -> onnx.ModelProto:
+    try:
+        return onnx.ModelProto.FromString(b"".join(_without_weights(view)))
+    except (DecodeError, _BrokenWireError) as error:
+        raise EdgebenchError(f"{source} is not an ONNX model, or it is truncated") from error
+
+
+def _checked(model: onnx.ModelProto, source: str) -> onnx.ModelProto:
+    if not model.graph.node or not model.opset_import:
+        raise EdgebenchError(f"{source} is not an ONNX model, or it is truncated: it has no graph")
+    newest = onnx.defs.onnx_opset_version()
+    for opset in model.opset_import:
+        if opset.domain in ("", "ai.onnx") and not 1 <= opset.version <= newest:
+            raise EdgebenchError(
+                f"{source} uses opset {opset.version}; opsets 1 to {newest} are known"
+            )
+    return model
+
+
+def _check_external(model: onnx.ModelProto, path: Path) -> None:
+    for tensor in model.graph.initializer:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entry = {one.key: one.value for one in tensor.external_data}
+        file = path.parent / entry.get("location", "")
+        if not file.is_file():
+            raise EdgebenchError(
+                f"{path}: the weights '{tensor.name}' are in the external file "
+                f"'{entry.get('location', '')}', which is missing"
+            )
+        end = int(entry.get("offset", 0)) + int(entry.get("length", 0))
+        if file.stat().st_size < end:
+            raise EdgebenchError(
+                f"{path}: the external file '{file.name}' is truncated: '{tensor.name}' ends at "
+                f"byte {end:,} of {file.stat().st_size:,}"
+            )
+
+
+class _BrokenWireError(Exception):
+    """The bytes do not follow the protobuf wire format."""
+
+
+def _without_weights(view: memoryview) -> Iterator[bytes]:
+    for number, field in _fields(view):
+        yield _edited(field, _graph_without_weights) if number == _MODEL_GRAPH else bytes(field)
+
+
+def _graph_without_weights(view: memoryview) -> Iterator[bytes]:
+    for number, field in _fields(view):
+        large = number == _GRAPH_INITIALIZER and len(field) > KEPT_BYTES
+        yield _edited(field, _tensor_without_data) if large else bytes(field)
+
+
+def _tensor_without_data(view: memoryview) -> Iterator[bytes]:
+    for number, field in _fields(view):
+        if number not in _TENSOR_DATA:
+            yield bytes(field)
+
+
+def _edited(field: memoryview, edit: object) -> bytes:
+    """Return a length-delimited field with its payload passed through ``edit``."""
+    assert callable(edit)  # noqa: S101 - an internal call
+    _, start = _varint(field, 0)
+    tag = bytes(field[:start])
+    _, start = _varint(field, start)
+    payload = b"".join(edit(field[start:]))
+    return tag + _encoded(len(payload)) + payload
+
+
+def _fields(view: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield the number and the whole bytes (tag, length, payload) of each field of a message."""
+    position = 0
+    while position < len(view):
+        begin = position
+        tag, position = _varint(view, position)
+        kind = tag & 7
+        if kind == 0:
+            _, position = _varint(view, position)
+        elif kind == 2:
+            length, position = _varint(view, position)
+            position += length
+        elif kind in (1, 5):
+            position += 8 if kind == 1 else 4
+        else:
+            raise _BrokenWireError
+        if position > len(view) or tag >> 3 == 0:
+            raise _BrokenWireError
+        yield tag >> 3, view[begin:position]
+
+
+def _varint(view: memoryview, position: int) -> tuple[int, int]:
+    """Return a base-128 number and the position after it."""
+    value = shift = 0
+    while position < len(view) and shift < 64:
+        byte = view[position]
+        value |= (byte & 0x7F) << shift
+        position += 1
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    raise _BrokenWireError
+
+
+def _encoded(value: int) -> bytes:
+    """Return ``value`` as a base-128 number."""
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
