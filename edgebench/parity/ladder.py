@@ -1,0 +1,191 @@
+"""The ladder: PyTorch float32, ONNX float32, ONNX int8, each rung compared on real images.
+
+Every side starts from the same uint8 pixels. PyTorch gets them as the run's data set normalises
+them, the ONNX files as their own metadata say, because that is what a user of the file will do: a
+file with the wrong mean fails here, at its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from edgebench.export import Images, Logits, Preprocessing, answers, difference, torch_answers
+from edgebench.parity.divergence import Divergence, onnx_divergence, torch_divergence
+
+if TYPE_CHECKING:
+    import torch
+
+Pixels = npt.NDArray[np.uint8]  # [N, C, H, W]
+Labels = npt.NDArray[np.int64]  # [N]
+
+CHUNK = 1024  # images that are float32 at the same time
+SEARCHED = 16  # images on which a failed rung is searched: those that differ most
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a rung may differ by.
+
+    ``max_abs_diff`` (of a logit) and ``min_agreement`` (share of equal answers) bind the float32
+    rung, where nothing but rounding may change; ``max_accuracy_drop`` (a share: 0.01 is one point)
+    binds both.
+    """
+
+    max_abs_diff: float = 1e-4
+    min_agreement: float = 0.999
+    max_accuracy_drop: float = 0.01
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One comparison: the differences, both accuracies, and why it failed, if it did."""
+
+    name: str  # "onnx" or "int8"
+    reference: str
+    candidate: str
+    images: int
+    max_abs_diff: float
+    mean_abs_diff: float
+    top1_agreement: float
+    reference_accuracy: float
+    candidate_accuracy: float
+    failures: tuple[str, ...] = ()
+    divergence: Divergence | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether every limit was kept."""
+        return not self.failures
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The rungs in order; the first that failed is the one to mend."""
+
+    rungs: tuple[Rung, ...]
+    limits: Limits
+
+    @property
+    def failed(self) -> Rung | None:
+        """Return the first rung that did not pass, or None."""
+        return next((rung for rung in self.rungs if not rung.passed), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``proof.json`` holds."""
+        rungs = [{**asdict(rung), "passed": rung.passed} for rung in self.rungs]
+        return {"passed": self.failed is None, "limits": asdict(self.limits), "rungs": rungs}
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures under the names that a run's record uses, as ``parity/int8_...``."""
+        names = ("max_abs_diff", "mean_abs_diff", "top1_agreement", "candidate_accuracy")
+        found = {
+            f"parity/{rung.name}_{name.removeprefix('candidate_')}": getattr(rung, name)
+            for rung in self.rungs
+            for name in names
+        }
+        return {"parity/pytorch_accuracy": self.rungs[0].reference_accuracy, **found}
+
+
+def compare(
+    name: str,
+    sides: tuple[str, str],
+    reference: Logits,
+    candidate: Logits,
+    *,
+    labels: Labels,
+    limits: Limits,
+) -> Rung:
+    """Compare the answers ``[N, classes]`` of two sides, whose names are ``sides``, by ``limits``.
+
+    A rung called ``int8`` is bound by its accuracy alone.
+    """
+    apart = difference(reference, candidate)
+    right = [float((logits.argmax(1) == labels).mean()) for logits in (reference, candidate)]
+    failures = []
+    if not np.isfinite(apart.max_abs_diff):
+        failures.append("the answers are not finite")
+    if name != "int8":
+        if apart.max_abs_diff > limits.max_abs_diff:
+            failures.append(f"max_abs_diff {apart.max_abs_diff:.3g} > {limits.max_abs_diff:.3g}")
+        if apart.top1_agreement < limits.min_agreement:
+            failures.append(f"agreement {apart.top1_agreement:.4f} < {limits.min_agreement:.4f}")
+    drop = right[0] - right[1]
+    if drop > limits.max_accuracy_drop:
+        failures.append(f"accuracy drop {drop:.4f} > {limits.max_accuracy_drop:.4f}")
+    return Rung(
+        name,
+        *sides,
+        **asdict(apart),
+        reference_accuracy=right[0],
+        candidate_accuracy=right[1],
+        failures=tuple(failures),
+    )
+
+
+def climb(
+    model: torch.nn.Module,
+    float_model: onnx.ModelProto,
+    int8_model: onnx.ModelProto | None,
+    *,
+    pixels: Pixels,
+    labels: Labels,
+    preprocessing: Preprocessing,
+    limits: Limits,
+) -> Ladder:
+    """Climb from ``model`` to the ONNX files on ``pixels`` ``[N, C, H, W]`` with ``labels`` [N].
+
+    ``preprocessing`` is the run's own; the files are fed by theirs. A failed rung carries the
+    first operator whose output diverges.
+    """
+    softmax = float_model.graph.output[0].name == "probabilities"
+    exact = _answer(lambda images: _torch(model, images, softmax), pixels, preprocessing)
+    own = Preprocessing.of(float_model) or preprocessing
+    single = _answer(lambda images: answers(float_model, images), pixels, own)
+    sides = ("PyTorch float32", "ONNX float32")
+    rung = compare("onnx", sides, exact, single, labels=labels, limits=limits)
+    if not rung.passed:
+        worst = pixels[_furthest(exact, single)]
+        inputs = preprocessing.apply(worst), own.apply(worst)
+        found = torch_divergence(model, float_model, *inputs)
+        rung = replace(rung, divergence=found)
+    rungs = [rung]
+    if int8_model is not None:
+        own8 = Preprocessing.of(int8_model) or own
+        small = _answer(lambda images: answers(int8_model, images), pixels, own8)
+        sides = ("ONNX float32", "ONNX int8")
+        rung = compare("int8", sides, single, small, labels=labels, limits=limits)
+        if not rung.passed:
+            worst = pixels[_furthest(single, small)]
+            inputs = own.apply(worst), own8.apply(worst)
+            found = onnx_divergence(float_model, int8_model, *inputs)
+            rung = replace(rung, divergence=found)
+        rungs.append(rung)
+    return Ladder(tuple(rungs), limits)
+
+
+def _answer(
+    ask: Callable[[Images], Logits], pixels: Pixels, preprocessing: Preprocessing
+) -> Logits:
+    """Ask in chunks, so that the float32 form of a whole split is never in memory."""
+    starts = range(0, len(pixels), CHUNK)
+    return np.concatenate([ask(preprocessing.apply(pixels[i : i + CHUNK])) for i in starts])
+
+
+def _torch(model: torch.nn.Module, images: Images, softmax: bool) -> Logits:
+    import torch
+
+    logits = torch.from_numpy(torch_answers(model, torch.from_numpy(images)))
+    found: Logits = (torch.softmax(logits, 1) if softmax else logits).numpy()
+    return found
+
+
+def _furthest(reference: Logits, candidate: Logits) -> npt.NDArray[np.int64]:
+    """Return the images whose answers differ most, NaN first."""
+    apart = np.nan_to_num(np.abs(reference - candidate), nan=np.inf).max(axis=1)
+    return np.argsort(-apart, kind="stable")[:SEARCHED]
