@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOG = logging.getLogger(__name__)
-TRIALS = "attributes.run_name LIKE 'trial-%'"
+TRIALS = "tags.kind = 'trial'"
 VIEW = "edgebench"  # the key of the saved view: one a study, rewritten as it goes
 NOTE_TAG = "mlflow.note.content"
 LONGEST_NOTE = 18_000  # characters; MLflow refuses an experiment tag of more than 20,000

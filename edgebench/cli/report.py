@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from edgebench.report import Board
+from edgebench.errors import EdgebenchError
+from edgebench.report import Board, StudyRecord
 from edgebench.report.table import FORMATS
 from edgebench.report.units import UNITS
-
-if TYPE_CHECKING:
-    from edgebench.footprint import Target
 
 SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", ".html": "html"}
 
@@ -26,7 +24,8 @@ SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", 
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="A file (its suffix chooses the format) or a directory for everything.",
+    help="A file, its suffix choosing the format (.html: the what-if page), or a directory for "
+    "everything, pictures included.",
 )
 @click.option("--tracking-uri", metavar="URI", help="Where the record is; default mlruns/.")
 def command(
@@ -40,26 +39,63 @@ def command(
 ) -> None:
     """Show STUDY's trade-off table, its front, and how the front fits the boards."""
     from edgebench.footprint import TARGETS, load_target
-    from edgebench.report.document import document, refit
+    from edgebench.report.document import refit
     from edgebench.tracking import read_study
 
-    record = read_study(study, tracking_uri=tracking_uri)
-    boards = [_left(board) for board in TARGETS.values()]
-    if target is not None:
-        record = refit(record, _left(load_target(target)))
-    chosen = format_ or (SUFFIXES.get(output.suffix, "table") if output else "table")
-    content = document(record, chosen, units=units, boards=boards)
+    folder = output is not None and (output.is_dir() or not output.suffix)
+    chosen = _format(format_, output, folder=folder)
+    asked = load_target(target) if target is not None else None
+    record = read_study(study, tracking_uri=tracking_uri, details=folder or chosen == "html")
+    boards = {board.name: board for board in TARGETS.values()}
+    if asked is not None:
+        boards[asked.name] = asked
+    left = [Board(b.name, b.free_flash_bytes, b.free_ram_bytes) for b in boards.values()]
+    if asked is not None:
+        record = refit(record, next(board for board in left if board.name == asked.name))
     if output is None:
-        click.echo(content, nl=False)
+        click.echo(_content(record, chosen, units, left), nl=False)
+    elif folder:
+        _write_all(record, output, units, left)
     else:
-        output.write_text(content, encoding="utf-8")
-        click.echo(f"wrote {output}", err=True)
+        _save(output, _content(record, chosen, units, left))
 
 
-def _left(target: Target) -> Board:
-    """Return what a board leaves to a model: its memories less the stated reserves."""
-    return Board(
-        target.name,
-        target.flash_bytes - target.reserve_flash_bytes,
-        target.ram_bytes - target.reserve_ram_bytes,
-    )
+def _format(asked: str | None, output: Path | None, *, folder: bool) -> str:
+    """Return the format: the one asked for, else the suffix's, else ``table``."""
+    if asked is not None and folder:
+        raise EdgebenchError(f"{output} is a directory, which takes every format; leave --format")
+    if asked is not None or output is None or folder:
+        return asked or "table"
+    if output.suffix not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise EdgebenchError(f"{output}: '{output.suffix}' chooses no format; use {known}")
+    return SUFFIXES[output.suffix]
+
+
+def _content(record: StudyRecord, chosen: str, units: str, boards: Sequence[Board]) -> str:
+    if chosen == "html":
+        from edgebench.report.page import page
+
+        return page(record, boards, units=units)
+    from edgebench.report.document import document
+
+    return document(record, chosen, units=units, boards=boards)
+
+
+def _write_all(record: StudyRecord, folder: Path, units: str, boards: Sequence[Board]) -> None:
+    from edgebench.report.figures import figures
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("report.md", "trials.csv", "study.json", "study.html"):
+        _save(folder / name, _content(record, SUFFIXES[Path(name).suffix], units, boards))
+    for stem, figure in figures(record, boards):
+        figure.savefig(folder / f"{stem}.png")
+        click.echo(f"wrote {folder / stem}.png", err=True)
+
+
+def _save(path: Path, content: str) -> None:
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise EdgebenchError(f"cannot write {path}: {error.strerror}") from error
+    click.echo(f"wrote {path}", err=True)

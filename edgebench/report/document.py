@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -284,7 +285,8 @@ def _misfit(row: Row, board: Board) -> str | None:
 
 
 def _margin(row: Row, board: Board) -> str | None:
-    spare = [(1 - needed / limit, name) for name, needed, limit in _needs(row, board)]
+    needs = _needs(row, board)
+    spare = [(1 - needed / limit if limit else -math.inf, name) for name, needed, limit in needs]
     if not spare:
         return None
     tightest, name = min(spare)
