@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -134,6 +135,20 @@ class TrialConfig:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
+    def label(self, varied: Sequence[str]) -> str:
+        """Name the candidate by family and varied axes, as in ``vgg-w32-h128``.
+
+        An axis is abbreviated by the fewest letters that tell it from the other varied axes.
+        """
+        names = [name for name in varied if name in self.params and name != FAMILY]
+        parts = [self.family]
+        for name in names:
+            letters = _abbreviated(name, [other for other in varied if other != name])
+            value = self.params[name]
+            text = f"{value:.3g}" if isinstance(value, float) else str(value)
+            parts.append(f"{letters}{re.sub('[^A-Za-z0-9_.]', '', text)}")
+        return "-".join(parts)
+
     def _part(self, prefix: str, without: str = "") -> dict[str, Any]:
         return {
             name.removeprefix(prefix): value
@@ -163,13 +178,18 @@ class Sweep:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What must not change while a study goes on, as JSON data; the cap and method may."""
+        """What must not change while a study goes on, as JSON data; the cap and method may.
+
+        Where nothing is varied nothing is searched, and single configurations may be added.
+        """
         return {
             "dataset": self.dataset,
             "metrics": [asdict(objective) for objective in self.objectives],
             "budget": asdict(self.budget) if self.budget else None,
-            "parameters": {axis.name: _axis_as_json(axis) for axis in self.axes},
-            "seed": self.seed,
+            "parameters": {axis.name: _axis_as_json(axis) for axis in self.axes}
+            if self.varied
+            else {},
+            "seed": self.seed if self.varied else None,
             "export.int8": self.int8,
         }
 
@@ -196,6 +216,15 @@ class Sweep:
                 if axis.active(chosen):
                     chosen[axis.name] = value
             yield chosen
+
+
+def _abbreviated(name: str, others: Sequence[str]) -> str:
+    option = name.partition(".")[2]
+    rivals = [other.partition(".")[2] for other in others]
+    for length in range(1, len(option)):
+        if not any(rival.startswith(option[:length]) for rival in rivals):
+            return option[:length]
+    return option
 
 
 def _axis_as_json(axis: Axis) -> Any:

@@ -180,8 +180,8 @@ def _budget(content: Any, mistakes: list[str]) -> Budget | None:
             suffix = INT8 if dtype == "int8" else ""
             target_name = target.name
             limits |= {
-                f"rom_bytes{suffix}": target.usable_flash_bytes,
-                f"ram_bytes{suffix}": target.usable_ram_bytes,
+                f"rom_bytes{suffix}": target.free_flash_bytes,
+                f"ram_bytes{suffix}": target.free_ram_bytes,
             }
     for name in BUDGET_FIGURES:
         if name in content:

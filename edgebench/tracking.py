@@ -252,6 +252,11 @@ def read_study(
     )
 
 
+def experiment_id_of(study: str, tracking_uri: str | None = None) -> str:
+    """Return the id of a study's experiment; raises EdgebenchError where there is none."""
+    return str(_experiment_of(_reader(tracking_uri), study).experiment_id)
+
+
 def fetch_run(run: str, *, tracking_uri: str | None = None) -> SavedRun:
     """Return a trial's run with its checkpoint and model on the local disk.
 

@@ -1,0 +1,112 @@
+"""What ``sweep`` and ``train`` share: options, signals, running a search, showing its end."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgebench.errors import CheckFailed
+from edgebench.report.table import FORMATS
+from edgebench.report.units import UNITS
+
+if TYPE_CHECKING:
+    from edgebench.record import StudyRecord
+    from edgebench.space import Sweep
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_STORAGE = "sqlite:///mlruns/optuna.db"
+DEFAULT_TRACKING = "sqlite:///mlruns/mlflow.db"
+
+_OPTIONS = (
+    click.option("--timeout", type=click.FloatRange(min=1), help="Start no trial after S seconds."),
+    click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True,
+                 help="Local processes that run trials; the cores are divided among them."),
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+                 show_default=True),
+    click.option("--dataset", help="Use this data set instead, as in folder:PATH."),
+    click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False),
+                 default=Path("data"), show_default=True,
+                 help="Where archives and decoded images are kept."),
+    click.option("--seed", type=click.IntRange(min=0), help="Use this seed instead."),
+    click.option("--storage", default=DEFAULT_STORAGE, show_default=True, metavar="URL",
+                 help="Optuna's store."),
+    click.option("--tracking-uri", default=DEFAULT_TRACKING, show_default=True, metavar="URI",
+                 help="MLflow's store."),
+    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
+                 help="Replace a part of the search, as in train.epochs=3; may be repeated."),
+    click.option("--format", "format_", type=click.Choice(FORMATS), default="table",
+                 show_default=True),
+    click.option("--units", type=click.Choice(UNITS), default="decimal", show_default=True),
+    click.option("--quiet", is_flag=True, help="Show no progress."),
+)  # fmt: skip
+
+
+def running_options(command: F) -> F:
+    """Add the options of a command that runs trials."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def overrides(settings: tuple[str, ...], **named: Any) -> dict[str, Any]:
+    """Merge ``--set`` texts with the options that replace one part; None leaves the part alone."""
+    from edgebench import yaml12
+
+    given = {name.replace("__", "."): value for name, value in named.items() if value is not None}
+    return yaml12.assignments(settings) | given
+
+
+def run(sweep: Sweep, *, quiet: bool, **where: Any) -> StudyRecord:
+    """Run or continue the search; SIGTERM ends it as cleanly as Ctrl-C."""
+    from edgebench import study
+    from edgebench.cli._progress import shown
+
+    settings = study.Settings(**where)
+    try:
+        with _terminable(), shown(quiet) as observe:
+            return study.search(sweep, settings, observe)
+    except KeyboardInterrupt as cut:
+        number = cut.args[0] if cut.args else signal.SIGINT
+        click.echo("interrupted; everything finished is kept, the same command goes on", err=True)
+        sys.exit(128 + number)
+
+
+def show(record: StudyRecord, format_: str, units: str, tracking_uri: str) -> None:
+    """Print the trade-off table and front to stdout, the links to stderr.
+
+    Raises:
+        CheckFailed: No trial is feasible.
+    """
+    from edgebench import views
+    from edgebench.report.document import document
+    from edgebench.report.front import front
+    from edgebench.tracking import experiment_id_of
+
+    click.echo(document(record, format_, units=units), nl=False)
+    links = views.links(
+        "http://127.0.0.1:5000", experiment_id_of(record.study, tracking_uri), record
+    )
+    click.echo(f"\nedgebench ui {record.study}   opens the comparison in MLflow:", err=True)
+    for name, link in links.items():
+        click.echo(f"{name}: {link}", err=True)
+    if not front(record.rows, record.objectives):
+        raise CheckFailed(f"no trial of '{record.study}' is feasible; the table says why")
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    def interrupt(number: int, _frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

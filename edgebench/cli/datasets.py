@@ -1,0 +1,23 @@
+"""List the data sets and their sources."""
+
+from __future__ import annotations
+
+import inspect
+
+import click
+
+from edgebench.report.table import FORMATS, render
+
+
+@click.command()
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="table")
+def command(*, format_: str) -> None:
+    """List the data sets, what they hold and where they come from."""
+    from edgebench.data import DATASETS
+
+    rows = []
+    for name, reader in DATASETS.items():
+        about, _, more = inspect.getdoc(reader).partition("\n")  # type: ignore[union-attr]  # ruff requires one
+        source = more.partition("Source:")[2].strip()
+        rows.append({"data set": name, "about": about, "source": " ".join(source.split())})
+    click.echo(render(rows, format_), nl=False)
