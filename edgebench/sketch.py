@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import onnx
 import torch
@@ -42,7 +42,7 @@ def sketch(
         graph = fx.Tracer().trace(model)
         return _Writer(model, graph).write(input_shape, softmax)
     except (_NoRuleError, fx.proxy.TraceError, TypeError):
-        return cast("onnx.ModelProto", to_onnx(model, input_shape, softmax=softmax))
+        return to_onnx(model, input_shape, softmax=softmax)
 
 
 class _Writer:
@@ -268,7 +268,7 @@ def _global_pool(writer: _Writer, step: fx.Node, module: nn.Module) -> None:
 
 
 def _flatten_module(writer: _Writer, step: fx.Node, module: nn.Module) -> None:
-    if (module.start_dim, module.end_dim) != (1, -1):
+    if module.start_dim != 1 or module.end_dim != -1:
         raise _NoRuleError
     _flatten(writer, step)
 
@@ -281,11 +281,11 @@ def _flatten(writer: _Writer, step: fx.Node) -> None:
     writer.ranks[step] = 2
 
 
-def _elementwise(op: str, *names: str) -> Callable[[_Writer, fx.Node, nn.Module], None]:
-    """Return the rule of an activation; ``names`` are the module's options it carries over."""
+def _elementwise(op: str, slope: str = "") -> Callable[[_Writer, fx.Node, nn.Module], None]:
+    """Return the rule of an activation; ``slope`` is the module's option that becomes ``alpha``."""
 
     def rule(writer: _Writer, step: fx.Node, module: nn.Module) -> None:
-        attributes = {"alpha": float(getattr(module, name)) for name in names}
+        attributes: dict[str, Any] = {"alpha": float(getattr(module, slope))} if slope else {}
         writer.emit(step, op, [writer.source(step)], **attributes)
 
     return rule

@@ -141,7 +141,7 @@ def _layer(plan: Schedule, kernel: Kernel, step: int, scratch: int, memory: Memo
     made = {name for one in kernel.operators for name in one.outputs}
     inputs = [name for one in kernel.operators for name in one.inputs if name not in made]
     constants = [one for operator in kernel.operators for one in operator.constants]
-    live = sum(one.size for one in memory.plan.live(step)) if memory.plan else 0
+    live = memory.plan.occupied(step) if memory.plan else 0
     return Layer(
         name=kernel.name,
         op=kernel.op,

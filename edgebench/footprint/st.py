@@ -44,7 +44,7 @@ def macc(profile: Profile, operator: Operator) -> int | None:
         bias = operator.constant("bias")
         return operator.macs + (bias.elements if bias else 0)
     if kind == "pool" and operator.op != "LpPool":
-        return output * prod(operator.attributes["kernel"])
+        return output * int(prod(operator.attributes["kernel"]))
     if kind in _FREE:
         return 0
     if kind == "transpose":

@@ -140,19 +140,13 @@ def load_target(name: str | Path) -> Target:
         return TARGETS[text.casefold()]
     if Path(text).suffix not in (".yaml", ".yml"):
         raise EdgebenchError(unknown("target", text, TARGETS) + "; or give a .yaml file")
-    path = Path(text)
-    if not path.is_file():
-        raise EdgebenchError(f"no such file: {path}")
-    return _from_yaml(path)
+    return _from_yaml(Path(text))
 
 
 def _from_yaml(path: Path) -> Target:
-    import yaml
+    from edgebench.yaml12 import read
 
-    try:
-        row = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise EdgebenchError(f"{path} is no YAML file: {error}") from error
+    row = read(path)
     if not isinstance(row, dict):
         raise EdgebenchError(f"{path}: expected keys such as flash_bytes and ram_bytes")
     known = [field.name for field in fields(Target)]
@@ -168,7 +162,8 @@ def _from_yaml(path: Path) -> Target:
         raise EdgebenchError(*mistakes)
     source = row.get("source", ())
     row["source"] = (source,) if isinstance(source, str) else tuple(source)
-    return Target(**{"name": path.stem} | row)
+    named: dict[str, Any] = {"name": path.stem, **row}
+    return Target(**named)
 
 
 def smallest_fitting(footprint: Footprint) -> Target | None:

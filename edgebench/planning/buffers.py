@@ -42,6 +42,15 @@ class Plan:
         """Return the end of the highest buffer that is needed at ``step``."""
         return max((self.offsets[one.name] + one.size for one in self.live(step)), default=0)
 
+    def occupied(self, step: int) -> int:
+        """Return the bytes in use at ``step``; where buffers overlap they count once."""
+        total = end = 0
+        for one in self.live(step):
+            start = self.offsets[one.name]
+            total += max(0, start + one.size - max(start, end))
+            end = max(end, start + one.size)
+        return total
+
     def peak_step(self) -> int:
         """Return the first step that reaches the peak."""
         steps = sorted({one.first for one in self.buffers})

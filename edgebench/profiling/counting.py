@@ -9,9 +9,10 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from edgebench.profiling.folding import explicit_pads, pad_amounts, window
 from edgebench.profiling.graph import Graph, Node, Value
+from edgebench.profiling.layout import ALIASES
 from edgebench.profiling.operators import Constant, Operator, Profile, Quantisation, Tensor
-from edgebench.profiling.simplify import ALIASES, explicit_pads, pad_amounts, window
 
 KINDS: dict[str, str] = {
     "Conv": "conv", "ConvTranspose": "deconv", "Gemm": "dense", "MatMul": "dense",
@@ -34,7 +35,7 @@ KINDS: dict[str, str] = {
     "QuantizeLinear": "convert", "DequantizeLinear": "convert", "Cast": "convert",
     "ArgMax": "argmax", "ArgMin": "argmax",
 }  # fmt: skip
-"""The class of rule of each operator; activations are in ``ACTIVATIONS``, aliases in ``ALIASES``."""
+"""The class of rule of each operator that is neither in ``ACTIVATIONS`` nor in ``ALIASES``."""
 
 ACTIVATIONS = frozenset(
     {

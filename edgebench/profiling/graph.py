@@ -127,7 +127,9 @@ def build(model: onnx.ModelProto, input_shape: tuple[int, ...] | None = None) ->
         EdgebenchError: The model has not exactly one input, or leaves a shape open.
     """
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        from onnx.inliner import inline_local_functions
+
+        model = inline_local_functions(model)
     builder = _Builder(model)
     builder.read_constants()
     builder.read_input(input_shape)
@@ -236,14 +238,17 @@ class _Builder:
         """Compute a node whose inputs are small constants; False where they are not."""
         if node.op in ("DequantizeLinear", "QuantizeLinear") or not node.known:
             return False
-        arrays = [value.data() if value.name else None for value in inputs]
-        if any(a is None for a, v in zip(arrays, inputs, strict=True) if v.name):
-            return False
-        if node.op == "ConstantOfShape" and np.prod(arrays[0] or 1) > SMALL:  # type: ignore[arg-type, operator, unused-ignore]  # a vector of sizes
+        feeds: dict[str, Array] = {}
+        for value in inputs:
+            array = value.data()
+            if value.name and array is None:
+                return False
+            if array is not None:
+                feeds[value.name] = array
+        if node.op in ("ConstantOfShape", "Expand", "Tile") and _grows(node, feeds):
             return False
         from onnx.reference import ReferenceEvaluator
 
-        feeds = {v.name: a for v, a in zip(inputs, arrays, strict=True) if v.name}
         copy = onnx.NodeProto()
         copy.CopyFrom(proto)
         del copy.input[:]
@@ -361,6 +366,12 @@ def _in_order(graph: onnx.GraphProto, known: set[str]) -> Iterable[onnx.NodeProt
         waiting = later
 
 
+def _grows(node: Node, feeds: dict[str, Array]) -> bool:
+    """Tell whether the result of a node that repeats its input would be large."""
+    shape = feeds[node.inputs[-1]]
+    return abs(float(np.prod(shape.astype(np.float64)))) > SMALL
+
+
 def _input_shape(info: onnx.ValueInfoProto, given: tuple[int, ...] | None) -> tuple[int, ...]:
     """Return the input's shape with a batch of 1; ``given`` binds the open image dimensions."""
     kind = info.type.tensor_type
@@ -368,7 +379,7 @@ def _input_shape(info: onnx.ValueInfoProto, given: tuple[int, ...] | None) -> tu
         raise EdgebenchError(
             f"the input '{info.name}' declares no shape; export the model with one"
         )
-    sizes = [dim.dim_value if dim.dim_value > 0 else 0 for dim in kind.shape.dim]
+    sizes = [max(0, dim.dim_value) for dim in kind.shape.dim]
     sizes[0] = sizes[0] or 1
     if given is not None:
         if len(given) != len(sizes) - 1 or any(

@@ -7,11 +7,11 @@ never parsed; small ones (shapes, axes, scales) are kept.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
 
 from edgebench.errors import EdgebenchError
 
@@ -50,9 +50,11 @@ def read(model: onnx.ModelProto | Path | str | bytes) -> onnx.ModelProto:
 
 def _parsed(view: memoryview, source: str) -> onnx.ModelProto:
     try:
-        return onnx.ModelProto.FromString(b"".join(_without_weights(view)))
+        model = onnx.ModelProto()
+        model.ParseFromString(b"".join(_without_weights(view)))
     except (DecodeError, _BrokenWireError) as error:
         raise EdgebenchError(f"{source} is not an ONNX model, or it is truncated") from error
+    return model
 
 
 def _checked(model: onnx.ModelProto, source: str) -> onnx.ModelProto:
@@ -107,9 +109,8 @@ def _tensor_without_data(view: memoryview) -> Iterator[bytes]:
             yield bytes(field)
 
 
-def _edited(field: memoryview, edit: object) -> bytes:
+def _edited(field: memoryview, edit: Callable[[memoryview], Iterator[bytes]]) -> bytes:
     """Return a length-delimited field with its payload passed through ``edit``."""
-    assert callable(edit)  # noqa: S101 - an internal call
     _, start = _varint(field, 0)
     tag = bytes(field[:start])
     _, start = _varint(field, start)

@@ -1,0 +1,75 @@
+"""Check a model against every listed board."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from edgebench.cli._model import load, model_options
+from edgebench.report.units import UNITS, Bytes
+
+FORMATS = ("table", "markdown", "csv", "json")
+
+
+@click.command()
+@click.argument("model")
+@model_options
+@click.option("--convention", default="st", show_default=True, metavar="NAME")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="BOARD",
+    help="Only these boards (or .yaml files), and exit 1 if one of them is too small.",
+)
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="table")
+@click.option("--units", type=click.Choice(UNITS), default="decimal", show_default=True)
+@click.option(
+    "--allow-unknown",
+    is_flag=True,
+    help="Accept operators without a rule: the figures are then a lower bound.",
+)
+def command(
+    *,
+    model: str,
+    convention: str,
+    targets: tuple[str, ...],
+    format_: str,
+    units: str,
+    allow_unknown: bool,
+    **which: Any,
+) -> int:
+    """Check MODEL (an ONNX file, a run or a family) against the boards, the smallest first."""
+    from edgebench.footprint import CONVENTIONS, TARGETS, load_target, measure, require_known
+    from edgebench.report.table import render
+
+    CONVENTIONS[convention]  # an unknown name is refused before anything is read
+    boards = [load_target(name) for name in targets] or list(TARGETS.values())
+    footprint = measure(load(model, **which), convention)
+    if not allow_unknown:
+        require_known(footprint)
+    boards.sort(key=lambda board: (board.flash_bytes + board.ram_bytes, board.name))
+    fits = [board.check(footprint) for board in boards]
+    rows = [
+        {
+            "target": board.name,
+            "fits": fit.fits,
+            "flash left": Bytes(fit.rom_margin_bytes),
+            "flash left, %": fit.rom_margin_percent,
+            "RAM left": Bytes(fit.ram_margin_bytes),
+            "RAM left, %": fit.ram_margin_percent,
+            "first limit": fit.limit,
+            "reason": fit.reason,
+        }
+        for board, fit in zip(boards, fits, strict=True)
+    ]
+    if format_ in ("table", "markdown"):
+        rows = [{k: v for k, v in row.items() if k != "reason"} for row in rows]
+    click.echo(render(rows, format_, units=units), nl=False)
+    sizes = ", ".join(
+        f"{name} {Bytes(size).text(units)}"
+        for name, size in (("ROM", footprint.rom_bytes), ("RAM", footprint.ram_bytes))
+    )
+    click.echo(f"{model}: {sizes}; {footprint.provenance}", err=True)
+    return 1 if targets and not all(fit.fits for fit in fits) else 0

@@ -1,0 +1,195 @@
+"""Measure what an ONNX file, a run or an untrained family costs on a device."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgebench.cli._model import load, model_options
+from edgebench.report.units import UNITS, Bytes, Count
+
+if TYPE_CHECKING:
+    from edgebench.footprint import Fit, Footprint, Target
+
+FORMATS = ("table", "markdown", "csv", "json")
+
+
+@click.command()
+@click.argument("model")
+@model_options
+@click.option(
+    "--convention",
+    default="st",
+    show_default=True,
+    metavar="NAME",
+    help="How to count: st, st-core3, tflm, static-c, bound, or all side by side.",
+)
+@click.option("--target", metavar="BOARD", help="A listed board or a .yaml file; exit 1 if over.")
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="table")
+@click.option("--units", type=click.Choice(UNITS), default="decimal", show_default=True)
+@click.option("--explain", is_flag=True, help="Show the peak, the timeline and what costs most.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="PNG", help="Draw the memory plan."
+)
+@click.option(
+    "--allow-unknown",
+    is_flag=True,
+    help="Accept operators without a rule: the figures are then a lower bound.",
+)
+def command(
+    *,
+    model: str,
+    convention: str,
+    target: str | None,
+    format_: str,
+    units: str,
+    explain: bool,
+    output: Path | None,
+    allow_unknown: bool,
+    **which: Any,
+) -> int:
+    """Measure MODEL: an ONNX file, a run (id, study:number, study:best) or a family.
+
+    Exits 1 where an operator has no rule (see --allow-unknown), or the target is too small.
+    """
+    from edgebench.footprint import CONVENTIONS, load_target, measure, require_known
+
+    board = load_target(target) if target is not None else None
+    names = list(CONVENTIONS) if convention == "all" else [convention]
+    for name in names:
+        CONVENTIONS[name]  # an unknown name is refused before anything is read
+    found = load(model, **which)
+    footprints = [measure(found, name) for name in names]
+    first = footprints[0]
+    if not allow_unknown:
+        require_known(first)
+    fits = [board.check(one) if board else None for one in footprints]
+    if format_ == "json":
+        objects = [_object(model, *pair, board) for pair in zip(footprints, fits, strict=True)]
+        click.echo(json.dumps(objects if convention == "all" else objects[0], indent=2))
+    elif convention == "all":
+        click.echo(_side_by_side(footprints, fits, format_, units), nl=False)
+    else:
+        click.echo(_rows(first, format_, units), nl=False)
+        click.echo(_summary(model, first, units, fits[0]), err=format_ == "csv")
+    if explain and format_ != "json":
+        click.echo(_explained(first, units), err=format_ == "csv")
+    if output is not None:
+        from edgebench.footprint.explain import draw
+
+        draw(first, output)
+        click.echo(f"wrote {output}", err=True)
+    return 1 if fits[0] is not None and not fits[0].fits else 0
+
+
+def _object(
+    model: str, footprint: Footprint, fit: Fit | None, board: Target | None
+) -> dict[str, Any]:
+    """Return the object of ``--format json``."""
+    target = board.as_dict(fit) if board is not None and fit is not None else None
+    return {"model": model} | footprint.as_dict() | {"target": target}
+
+
+def _rows(footprint: Footprint, format_: str, units: str) -> str:
+    """Return the kernels as rows."""
+    from edgebench.report.table import render
+
+    rows = [
+        {
+            "name": layer.name,
+            "op": layer.op,
+            "inputs": " ".join("x".join(map(str, shape)) for shape in layer.input_shapes),
+            "output": "x".join(map(str, layer.output_shape)),
+            "parameters": Count(layer.parameters),
+            "MACs": Count(layer.macs),
+            "MACC": Count(layer.macc),
+            "scratch": Bytes(layer.scratch_bytes),
+            "live": Bytes(layer.live_bytes),
+        }
+        for layer in footprint.layers
+    ]
+    return render(rows, format_, units=units)
+
+
+def _summary(model: str, footprint: Footprint, units: str, fit: Fit | None) -> str:
+    """Return the totals, the exact bytes beside the rounded ones."""
+
+    def size(value: int) -> str:
+        return f"{Bytes(value).text(units)} ({value:,} B)"
+
+    lines = [
+        "",
+        f"{model}: {footprint.dtype}, {footprint.provenance}",
+        f"MACs        {Count(footprint.macs).text(units)} ({footprint.macs:,})",
+        f"MACC        {Count(footprint.macc).text(units)} ({footprint.macc:,})",
+        f"parameters  {Count(footprint.parameters).text(units)} ({footprint.parameters:,})",
+        f"ROM         {size(footprint.rom_bytes)}: weights {size(footprint.weights_bytes)}"
+        f" + code {size(footprint.code_bytes)}",
+        f"RAM         {size(footprint.ram_bytes)}: activations {size(footprint.activations_bytes)}"
+        f" + runtime {size(footprint.runtime_ram_bytes)}",
+    ]
+    if fit is not None:
+        lines.append(f"target      {fit.reason}")
+        if not fit.fits:
+            lines.append(f"            {_smallest(footprint)}")
+    return "\n".join(lines)
+
+
+def _smallest(footprint: Footprint) -> str:
+    from edgebench.footprint import smallest_fitting
+
+    board = smallest_fitting(footprint)
+    return f"the smallest listed board that fits: {board.name}" if board else "no listed board fits"
+
+
+def _side_by_side(
+    footprints: list[Footprint], fits: list[Fit | None], format_: str, units: str
+) -> str:
+    """Return one row a convention, with what it counts and which way it errs."""
+    from edgebench.footprint import CONVENTIONS
+    from edgebench.report.table import render
+
+    rows = []
+    for footprint, fit in zip(footprints, fits, strict=True):
+        rule = CONVENTIONS[footprint.convention]
+        row: dict[str, object] = {
+            "convention": rule.name,
+            "ROM": Bytes(footprint.rom_bytes),
+            "activations": Bytes(footprint.activations_bytes),
+            "RAM": Bytes(footprint.ram_bytes),
+            "MACC": Count(footprint.macc),
+        }
+        if fit is not None:
+            row["fits"] = fit.fits
+        if format_ in ("csv", "markdown"):
+            row |= {"counts": rule.counts, "errs": rule.errs}
+        rows.append(row)
+    text = render(rows, format_, units=units)
+    if format_ == "table":
+        notes = [CONVENTIONS[one.convention] for one in footprints]
+        text += "".join(f"\n{n.name}: {n.title}\n  {n.counts}\n  {n.errs}\n" for n in notes)
+    return text
+
+
+def _explained(footprint: Footprint, units: str) -> str:
+    """Return the peak, what lives there, the timeline, and what costs most."""
+    from edgebench.footprint.explain import costliest, living_at_peak, peak_layer, timeline
+
+    lines = [""]
+    peak = peak_layer(footprint)
+    if peak is not None:
+        whole = Bytes(footprint.activations_bytes).text(units)
+        lines.append(f"the arena of {whole} is fullest at {peak.name} ({peak.op}):")
+        for one in living_at_peak(footprint):
+            lines.append(
+                f"  {one.size:>11,} B at {one.offset:>9,}  {one.name}  ({one.born} .. {one.dies})"
+            )
+        lines += ["", "RAM over the operators:", *timeline(footprint)]
+    for figure, layers in costliest(footprint).items():
+        unit: type[Count | Bytes] = Count if figure == "MACC" else Bytes
+        costs = ", ".join(f"{layer.name} {unit(cost).text(units)}" for layer, cost in layers)
+        lines.append(f"most {figure}: {costs}")
+    return "\n".join(lines)
