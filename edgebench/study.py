@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from edgebench.errors import EdgebenchError
 from edgebench.record import Scalar, StudyRecord
 from edgebench.space import Axis, Sweep, TrialConfig
-from edgebench.tracking import StudyLog, prepare_sqlite, read_study, sqlite_path
+from edgebench.tracking import StudyLog, create_store, read_study, sqlite_path
 from edgebench.trial import Outcome
 from edgebench.worker import Facts, Worker, speaking, threads_for
 
@@ -375,14 +375,10 @@ def _suggest(trial: Trial, axes: Sequence[Axis]) -> dict[str, Scalar]:
 
 def _open_study(sweep: Sweep, storage_url: str) -> optuna.Study:
     """Open or create the study; raises EdgebenchError where it holds another search."""
-    prepare_sqlite(storage_url)
-    is_sqlite = storage_url.startswith("sqlite")
-    engine: dict[str, Any] = (
-        {"connect_args": {"timeout": 60}} if is_sqlite else {"pool_pre_ping": True}
-    )
+    create_store(storage_url, _initialise)
     study = optuna.create_study(
         study_name=sweep.name,
-        storage=RDBStorage(storage_url, engine_kwargs=engine),
+        storage=_storage(storage_url),
         directions=[objective.goal for objective in sweep.objectives],
         load_if_exists=True,
     )
@@ -397,6 +393,18 @@ def _open_study(sweep: Sweep, storage_url: str) -> optuna.Study:
         )
     study.sampler = _sampler(sweep, len(study.trials))
     return study
+
+
+def _storage(url: str) -> RDBStorage:
+    patient: dict[str, Any] = {"connect_args": {"timeout": 60}}  # seconds, for SQLite's one writer
+    alive: dict[str, Any] = {"pool_pre_ping": True}  # a database server may have been restarted
+    return RDBStorage(url, engine_kwargs=patient if sqlite_path(url) else alive)
+
+
+def _initialise(url: str) -> None:
+    storage = _storage(url)
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -440,9 +448,9 @@ def _workers(settings: Settings) -> Iterator[list[Worker]]:
 @contextlib.contextmanager
 def _alone(study: str, storage_url: str) -> Iterator[None]:
     """Hold the study's lock; the system frees it when the process dies, however it dies."""
-    prepare_sqlite(storage_url)
     database = sqlite_path(storage_url)
     folder = database.parent if database else Path(tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / f".{study}.lock", timeout=0):
             yield

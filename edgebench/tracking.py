@@ -13,18 +13,20 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before the import: works offline
+import filelock
 import mlflow
 import numpy as np
 import onnx
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag
 from mlflow.models import Model, ModelSignature
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import Schema, TensorSpec
 
 from edgebench import yaml12
@@ -74,7 +76,7 @@ class StudyLog:
     """Writes one study: its experiment, the sweep's parent run and a run for each trial."""
 
     def __init__(self, uri: str, study: str) -> None:
-        prepare_sqlite(uri)
+        create_store(uri, _initialise)
         mlflow.set_tracking_uri(uri)
         self.uri = uri
         self.client = MlflowClient(tracking_uri=uri)
@@ -300,11 +302,29 @@ def fetch_onnx(run: str, *, tracking_uri: str | None = None) -> Path:
     return fetch_run(run, tracking_uri=tracking_uri).onnx
 
 
-def prepare_sqlite(uri: str) -> None:
-    """Make the folder of a SQLite store; other stores are left alone."""
+def create_store(uri: str, initialise: Callable[[str], None]) -> None:
+    """Make a SQLite store that does not exist yet; other stores are left alone.
+
+    ``initialise`` fills the store at the address it is given: a file of another name, which gets
+    its own name when it is whole. A process killed between two migrations leaves nothing that
+    would stop the next one.
+    """
     path = sqlite_path(uri)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if path is None or path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path.parent / ".create.lock"):  # one maker at a time
+        if path.is_file():
+            return
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        unfinished.unlink(missing_ok=True)
+        initialise(uri.replace(str(path), str(unfinished)))
+        unfinished.replace(path)
+
+
+def _initialise(uri: str) -> None:
+    store = SqlAlchemyStore(uri, _artifact_root(uri))
+    store.engine.dispose()
 
 
 def sqlite_path(uri: str) -> Path | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from typing import Any
 from edgebench.errors import EdgebenchError
 from edgebench.space import Budget, TrialConfig
 
+PATIENCE = 5.0  # seconds for a worker to end between two training steps
 _SPAWN = multiprocessing.get_context("spawn")  # a forked child would inherit CUDA and threads
 
 
@@ -97,7 +99,9 @@ class Worker:
         return message
 
     def stop(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, whatever it is doing: between two steps if it can, else at once."""
+        self.process.terminate()
+        self.process.join(PATIENCE)
         self.process.kill()
         self.process.join()
         self.pipe.close()
@@ -119,6 +123,7 @@ def threads_for(workers: int) -> int:
 def _serve(pipe: Connection, threads: int, device_name: str, data_dir: Path) -> None:
     """Answer requests until the parent closes the pipe."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an orderly end frees its semaphores
     import torch
 
     from edgebench.training import choose_device

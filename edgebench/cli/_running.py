@@ -89,7 +89,7 @@ def show(record: StudyRecord, format_: str, units: str, tracking_uri: str) -> No
     from edgebench.report.front import front
     from edgebench.tracking import experiment_id_of
 
-    click.echo(document(record, format_, units=units), nl=False)
+    click.echo(document(record, format_, units=units).rstrip("\n"))
     links = views.links(
         "http://127.0.0.1:5000", experiment_id_of(record.study, tracking_uri), record
     )
