@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from edgebench.record import Row, StudyRecord
-from edgebench.report.document import metrics_shown, notes, table_one, trials, verdict
+from edgebench.report.document import axes_shown, metrics_shown, notes, table_one, trials, verdict
 from edgebench.report.front import front
 from edgebench.report.table import render
 
@@ -42,17 +42,19 @@ def comparison_url(
 ) -> str:
     """Return the link to a study's trials, best ``metric`` first, as ``CHART`` or ``TABLE``.
 
-    Sorting by a metric flattens the list; sorted by time, the UI folds the trials under their
-    parent and draws empty charts. ``saved_view`` asks for the view that `save_view` wrote.
+    With ``saved_view`` it asks for the view that `refresh` wrote, and for nothing else: any filter
+    in the link makes the UI pass over the view. Without, it sorts by the metric, which flattens
+    the list; sorted by time, the UI folds the trials under their parent and draws empty charts.
     """
     asked = [
         "workflowType=machine_learning",  # else the UI opens on its page of traces
         f"compareRunsMode={mode}",
-        f"searchFilter={quote(TRIALS)}",
-        f"orderByKey={quote(f'metrics.`{metric}`')}",
-        "orderByAsc=false",
-        *([f"viewStateShareKey={VIEW}"] if saved_view else []),
     ]
+    if saved_view:
+        asked.append(f"viewStateShareKey={VIEW}")
+    else:
+        asked.append(f"searchFilter={quote(TRIALS)}")
+        asked.append(f"orderByKey={quote(f'metrics.`{metric}`')}&orderByAsc=false")
     return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs?{'&'.join(asked)}"
 
 
@@ -62,9 +64,16 @@ def front_url(base: str, experiment_id: str, run_ids: Sequence[str]) -> str:
     return f"{base.rstrip('/')}/#/compare-runs?runs={runs}&experiments={experiments}"
 
 
-def links(base: str, experiment_id: str, record: StudyRecord) -> dict[str, str]:
-    """Return the links worth printing: ``comparison``, and ``front`` when it has two members."""
-    found = {"comparison": comparison_url(base, experiment_id, metric=metrics_shown(record)[0])}
+def links(
+    base: str, experiment_id: str, record: StudyRecord, *, saved_view: bool = True
+) -> dict[str, str]:
+    """Return the links worth printing: ``comparison``, and ``front`` when it has two members.
+
+    ``saved_view`` is what `refresh` returned.
+    """
+    metric = metrics_shown(record)[0]
+    link = comparison_url(base, experiment_id, metric=metric, saved_view=saved_view)
+    found = {"comparison": link}
     members = [row.run_id for row in front(record.rows, record.objectives) if row.run_id]
     if len(members) > 1:
         found["front"] = front_url(base, experiment_id, members)
@@ -97,13 +106,18 @@ def note(record: StudyRecord) -> str:
     return "\n".join([*head, *kept, *more])[:LONGEST_NOTE]
 
 
-def refresh(client: MlflowClient, experiment_id: str, record: StudyRecord) -> None:
-    """Write the experiment's note and saved view; what fails is logged, nothing raises."""
+def refresh(client: MlflowClient, experiment_id: str, record: StudyRecord) -> bool:
+    """Write the experiment's note and saved view, and return whether that went well.
+
+    What fails is logged, nothing raises.
+    """
     try:
         client.set_experiment_tag(experiment_id, NOTE_TAG, note(record))
         save_view(client, experiment_id, record)
     except Exception as error:  # noqa: BLE001 - a view must never be able to fail a sweep
         LOG.warning("the MLflow view of %s was not refreshed: %s", record.study, error)
+        return False
+    return True
 
 
 def save_view(client: MlflowClient, experiment_id: str, record: StudyRecord) -> None:
@@ -146,7 +160,11 @@ def view_state(record: StudyRecord) -> dict[str, Any]:
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": [*(f"metrics.`{name}`" for name in shown), "tags.`fits`"],
+        "selectedColumns": [
+            *(f"metrics.`{name}`" for name in shown),
+            *(f"params.`{axis}`" for axis in axes_shown(record.rows)),
+            "tags.`fits`",
+        ],
         "columnOrder": [],
         "columnWidths": {},
         "runsExpanded": {},

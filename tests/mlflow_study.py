@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebench import tracking
 from edgebench.record import Row, StudyRecord
 from edgebench.views import run_tags
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 def write_study(folder: Path, record: StudyRecord) -> tuple[MlflowClient, str, StudyRecord]:
     """Write one parent and one run a row; returns the record with the runs' ids."""
     import mlflow
+
+    from edgebench import tracking
 
     client = mlflow.MlflowClient(store(folder))
     experiment_id = client.create_experiment(record.study, f"{folder}/artifacts")
@@ -49,6 +50,8 @@ def _write(
     client: MlflowClient, experiment_id: str, parent: str, row: Row, record: StudyRecord
 ) -> str:
     from mlflow.entities import Metric, Param
+
+    from edgebench import tracking
 
     tags = {"kind": "trial", tracking.PARENT: parent, tracking.TRIAL: str(row.trial)}
     tags |= {tracking.STATE: row.state, **run_tags(row, record)}

@@ -29,18 +29,27 @@ from edgebench.views import (
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 
-def test_the_comparison_link_sorts_the_trials_by_accuracy() -> None:
-    """The link that lands on the runs, flat, sorted and with charts."""
-    link = comparison_url("http://localhost:5000/", "7", metric="val/accuracy_best")
+def test_the_comparison_link_asks_for_the_saved_view_alone() -> None:
+    """A filter in the link would make the UI pass over the view."""
+    link = comparison_url("http://localhost:5000/", "7")
     head, _, query = link.partition("?")
     assert head == "http://localhost:5000/#/experiments/7/runs"
     assert urllib.parse.parse_qs(query) == {
         "workflowType": ["machine_learning"],
         "compareRunsMode": ["CHART"],
+        "viewStateShareKey": ["edgebench"],
+    }
+
+
+def test_without_a_saved_view_the_link_sorts_the_trials_by_accuracy() -> None:
+    """Sorted by a metric, the runs stand flat and the charts fill."""
+    link = comparison_url("http://localhost:5000", "7", mode="TABLE", saved_view=False)
+    assert urllib.parse.parse_qs(link.partition("?")[2]) == {
+        "workflowType": ["machine_learning"],
+        "compareRunsMode": ["TABLE"],
         "searchFilter": ["tags.kind = 'trial'"],
         "orderByKey": ["metrics.`val/accuracy_best`"],
         "orderByAsc": ["false"],
-        "viewStateShareKey": ["edgebench"],
     }
 
 
@@ -89,7 +98,7 @@ def test_a_long_note_is_cut_at_a_row_and_says_where_the_rest_is() -> None:
 def test_note_and_view_are_written_to_a_real_store(tmp_path: Path) -> None:
     """Read back: the note is the note, the view unpacks to the state that the UI reads."""
     client, experiment_id, record = write_study(tmp_path, synthetic(12))
-    refresh(client, experiment_id, record)
+    assert refresh(client, experiment_id, record)
     tags = client.get_experiment(experiment_id).tags
     assert tags["mlflow.note.content"] == note(record)
     view = json.loads(tags["mlflow.sharedViewState.edgebench"])
@@ -112,5 +121,5 @@ def test_a_view_that_cannot_be_written_fails_nothing(
     """An experiment that does not exist is logged, not raised."""
     client, _, record = write_study(tmp_path, synthetic(2))
     with caplog.at_level(logging.WARNING):
-        refresh(client, "999", record)
+        assert not refresh(client, "999", record)
     assert "the MLflow view of synthetic-2 was not refreshed" in caplog.text

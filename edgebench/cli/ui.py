@@ -17,9 +17,8 @@ from typing import IO
 
 import click
 
-from edgebench.errors import EdgebenchError, unknown
+from edgebench.errors import EdgebenchError
 
-STORE = "sqlite:///mlruns/mlflow.db"
 PATIENCE = 90  # seconds until the server must answer; it takes 7 to 9 on two cores
 
 
@@ -27,16 +26,21 @@ PATIENCE = 90  # seconds until the server must answer; it takes 7 to 9 on two co
 @click.argument("study", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
-@click.option("--tracking-uri", metavar="URI", default=STORE, show_default=True)
+@click.option("--tracking-uri", metavar="URI", help="Where the record is; default mlruns/.")
 @click.option("--browser/--no-browser", default=False, help="Open the link in a browser.")
-def command(*, study: str | None, host: str, port: int, tracking_uri: str, browser: bool) -> None:
+def command(
+    *, study: str | None, host: str, port: int, tracking_uri: str | None, browser: bool
+) -> None:
     """Serve the MLflow UI until Ctrl-C; print the link to STUDY's (or the last) comparison."""
+    from edgebench.tracking import DEFAULT_URI
+
     base = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - a reader's link
-    links = _links(study, base, tracking_uri)
+    store = tracking_uri or DEFAULT_URI
+    links = _links(study, base, store)
     if _listening(base):
         raise EdgebenchError(f"port {port} of {host} is taken; choose another with --port")
     with tempfile.TemporaryFile() as log, _interruptible():
-        server = _start(host, port, tracking_uri, log)
+        server = _start(host, port, store, log)
         try:
             _await(server, base, log)
             for name, link in links.items():
@@ -51,23 +55,31 @@ def command(*, study: str | None, host: str, port: int, tracking_uri: str, brows
             _stop(server)
 
 
-def _links(study: str | None, base: str, tracking_uri: str) -> dict[str, str]:
+def _links(study: str | None, base: str, store: str) -> dict[str, str]:
     """Return the links to print; refuses an unknown study before any server starts."""
-    import mlflow
+    from mlflow import MlflowClient
 
     from edgebench import views
-    from edgebench.tracking import read_study
+    from edgebench.tracking import experiment_id_of, read_study
 
-    client = mlflow.MlflowClient(tracking_uri)
-    experiments = [e for e in client.search_experiments() if e.name != "Default"]
-    known = {experiment.name: experiment.experiment_id for experiment in experiments}
-    if study is None:
-        if not experiments:
-            return {"MLflow": f"{base}/"}
-        study = max(experiments, key=lambda experiment: experiment.last_update_time or 0).name
-    if study not in known:
-        raise EdgebenchError(unknown("study", study, known))
-    return views.links(base, known[study], read_study(study, tracking_uri=tracking_uri))
+    record = read_study(study or _last_study(store), tracking_uri=store)
+    experiment_id = experiment_id_of(record.study, store)
+    saved = views.refresh(MlflowClient(store), experiment_id, record)
+    return views.links(base, experiment_id, record, saved_view=saved)
+
+
+def _last_study(store: str) -> str:
+    from mlflow import MlflowClient
+
+    from edgebench.tracking import STUDY, sqlite_path
+
+    path = sqlite_path(store)
+    found = []
+    if path is None or path.is_file():  # asking SQLite for a file that is not there would make it
+        found = [one for one in MlflowClient(store).search_experiments() if STUDY in one.tags]
+    if not found:
+        raise EdgebenchError(f"there is no study in {store} yet; run 'edgebench sweep' first")
+    return str(max(found, key=lambda one: one.last_update_time or 0).name)
 
 
 def _start(host: str, port: int, tracking_uri: str, log: IO[bytes]) -> Popen[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -199,20 +200,29 @@ def document(
     units: str = "decimal",
     boards: Sequence[Board] = (),
 ) -> str:
-    """Return the whole report in a text format (table or markdown), or its rows (csv or json)."""
+    """Return the whole report in a text format (table or markdown), or its rows (csv or json).
+
+    Its sections are the front, the front on boards, the trials, and how to read them.
+    """
     if format == "json":
         return json.dumps(as_json(record), indent=2, allow_nan=False) + "\n"
     if format == "csv":
         return render(exact(record), "csv")
-    parts = [render(trials(record), format, title=f"Trials of {record.study}", units=units)]
-    parts += [
-        render(part, format, title="The front", units=units) for part in _abreast(table_one(record))
-    ] or ["No trial is on the front: none finished within the budget.\n"]
-    if boards:
-        matrix = _abreast(fit_matrix(record, boards), fixed=3)
-        parts += [render(part, format, title="The front on boards", units=units) for part in matrix]
-    parts.append("\n".join(f"- {line}" for line in notes(record)) + "\n")
-    return "\n".join(parts)
+    matrix = _abreast(fit_matrix(record, boards), fixed=3) if boards else ()
+    sections = [
+        [
+            render(part, format, title="The front", units=units)
+            for part in _abreast(table_one(record))
+        ],
+        [render(part, format, title="The front on boards", units=units) for part in matrix],
+        [render(trials(record), format, title=f"Trials of {record.study}", units=units)],
+    ]
+    if not sections[0]:
+        sections[0] = ["No trial is on the front: none finished within the budget.\n"]
+    if format == "table":
+        sections.reverse()  # a terminal shows the end, a document its beginning
+    lines = "".join(f"- {line}\n" for line in notes(record))
+    return "\n".join([*itertools.chain(*sections), lines])
 
 
 def exact(record: StudyRecord) -> list[dict[str, object]]:
@@ -290,6 +300,8 @@ def _margin(row: Row, board: Board) -> str | None:
     if not spare:
         return None
     tightest, name = min(spare)
+    if math.isinf(tightest):
+        return f"no: no {name}"
     if tightest < 0:
         return f"no: {name} x{1 - tightest:.2f}"
     return f"{name} {100 * tightest:.0f} % spare"
