@@ -110,7 +110,7 @@ def overlapped(
         if stage.consumed is not None:
             for output, size in stage.outputs.items():
                 overlaps[output, stage.consumed] = min(stage.distance, size)
-    found = overlapping(buffers, overlaps, target)
+    found = overlapping(buffers, overlaps, target, gaps)
     return replace(found, peak=max(found.peak, target))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from edgebench.planning.buffers import Buffer, Plan
 
@@ -12,6 +12,7 @@ Overlaps = Mapping[tuple[str, str], int]
 
 ALIGNMENT = 4  # bytes; what the vendor's arenas are made of
 EFFORT = 40_000  # buffers placed in all, over every order that is tried
+MOST_TRIES = 1_000
 
 
 def aligned(size: int, alignment: int) -> int:
@@ -20,35 +21,44 @@ def aligned(size: int, alignment: int) -> int:
 
 
 def overlapping(
-    buffers: Sequence[Buffer], overlaps: Overlaps, target: int = 0, alignment: int = ALIGNMENT
+    buffers: Sequence[Buffer],
+    overlaps: Overlaps,
+    target: int = 0,
+    floors: Mapping[str, int] | None = None,
+    alignment: int = ALIGNMENT,
 ) -> Plan:
     """Place buffers at the lowest free offset, in the best of several orders.
 
-    Two buffers that meet lie apart unless ``overlaps`` lets one begin inside the other. Orders:
+    Two buffers that meet lie apart unless ``overlaps`` lets one begin inside the other, and a
+    buffer lies no lower than its floor, the room that those after it will need. Orders:
     last needed first (what follows lies lowest, so that an input can be consumed from above),
-    the largest first, the busiest step first, then seeded shuffles of these; the search ends at
-    ``target`` or after a fixed effort, so the plan is the same on every machine.
+    the largest first, the busiest step first; the best of them is then improved by seeded moves
+    of one buffer. The search ends at ``target`` or after a fixed effort, so the plan is the same
+    on every machine.
     """
     sized = [_aligned(one, alignment) for one in buffers]
     neighbours = _neighbours(sized)
     busy = _busiest(sized)
     orders = [
-        sorted(sized, key=lambda b: (-b.last, -b.first, b.scratch, -b.size)),
+        sorted(sized, key=lambda b: (-b.last, b.scratch, -b.first, -b.size)),
         sorted(sized, key=lambda b: (-b.size, -b.last)),
-        sorted(sized, key=lambda b: (-busy[b.name], -b.last, -b.first, b.scratch)),
+        sorted(sized, key=lambda b: (-busy[b.name], -b.last, b.scratch, -b.first)),
         sorted(sized, key=lambda b: (-busy[b.name], -b.size)),
         sorted(sized, key=lambda b: (b.first, b.last, -b.size)),
     ]
-    best: Plan | None = None
-    for order in _tried(orders, EFFORT // (len(sized) + 1)):
-        offsets = _place(order, neighbours, overlaps, alignment)
-        peak = max((offsets[b.name] + b.size for b in sized), default=0)
-        if best is None or peak < best.peak:
-            best = Plan(sized, offsets, peak, overlaps)
-        if best.peak <= target:
+    best = min(
+        (_placed(sized, order, neighbours, overlaps, floors or {}, alignment) for order in orders),
+        key=lambda found: found[0].peak,
+    )
+    shuffle = random.Random(0)  # noqa: S311 - a repeatable search, no secret
+    for _ in range(min(EFFORT // (len(sized) + 1), MOST_TRIES)):
+        if best[0].peak <= target:
             break
-    assert best is not None  # noqa: S101 - there is always one order
-    return best
+        turned = _turned(best[1], best[0], shuffle)
+        found = _placed(sized, turned, neighbours, overlaps, floors or {}, alignment)
+        if found[0].peak <= best[0].peak:
+            best = found
+    return best[0]
 
 
 def greedy_by_size(buffers: Sequence[Buffer], alignment: int = 16) -> Plan:
@@ -58,7 +68,7 @@ def greedy_by_size(buffers: Sequence[Buffer], alignment: int = 16) -> Plan:
     """
     sized = [_aligned(one, alignment) for one in buffers]
     order = sorted(sized, key=lambda b: (-b.size, b.first))
-    offsets = _place(order, _neighbours(sized), {}, alignment)
+    offsets = _place(order, _neighbours(sized), {}, {}, alignment)
     return Plan(sized, offsets, max((offsets[b.name] + b.size for b in sized), default=0))
 
 
@@ -108,22 +118,34 @@ def _busiest(buffers: Sequence[Buffer]) -> dict[str, int]:
     return {b.name: max(load[s] for s in steps if b.first <= s <= b.last) for b in buffers}
 
 
-def _tried(orders: list[list[Buffer]], budget: int) -> Iterable[list[Buffer]]:
-    """Yield each order, then shuffles of them that swap a few places, ``budget`` in all."""
-    yield from orders[: max(budget, 1)]
-    shuffle = random.Random(0)  # noqa: S311 - a repeatable search, no secret
-    for attempt in range(min(budget, 400) - len(orders)):
-        order = list(orders[attempt % len(orders)])
-        for _ in range(1 + attempt % 4):
-            source, place = shuffle.randrange(len(order)), shuffle.randrange(len(order))
-            order.insert(place, order.pop(source))
-        yield order
+def _turned(order: Sequence[Buffer], plan: Plan, shuffle: random.Random) -> list[Buffer]:
+    """Return ``order`` with one buffer placed elsewhere: mostly earlier, mostly one at the top."""
+    turned = list(order)
+    top = [i for i, b in enumerate(turned) if plan.offsets[b.name] + b.size == plan.peak]
+    source = shuffle.choice(top) if shuffle.random() < 0.5 else shuffle.randrange(len(turned))
+    turned.insert(shuffle.randrange(len(turned)), turned.pop(source))
+    return turned
+
+
+def _placed(
+    sized: Sequence[Buffer],
+    order: Sequence[Buffer],
+    neighbours: Mapping[str, Sequence[Buffer]],
+    overlaps: Overlaps,
+    floors: Mapping[str, int],
+    alignment: int,
+) -> tuple[Plan, Sequence[Buffer]]:
+    """Return the plan that ``order`` leads to, with the order."""
+    offsets = _place(order, neighbours, overlaps, floors, alignment)
+    peak = max((offsets[b.name] + b.size for b in sized), default=0)
+    return Plan(sized, offsets, peak, overlaps), order
 
 
 def _place(
     order: Sequence[Buffer],
     neighbours: Mapping[str, Sequence[Buffer]],
     overlaps: Overlaps,
+    floors: Mapping[str, int],
     alignment: int,
 ) -> dict[str, int]:
     """Give each buffer in turn the lowest offset that its placed neighbours allow."""
@@ -136,7 +158,7 @@ def _place(
                 below = overlaps.get((one.name, other.name), one.size)
                 above = overlaps.get((other.name, one.name), other.size)
                 blocked.append((offset - below, offset + above))
-        place = 0
+        place = floors.get(one.name, 0)
         for low, high in sorted(blocked):
             if low >= place:
                 break

@@ -46,6 +46,7 @@ class Value:
     scale: str | None = None
     zero_point: str | None = None
     axis: int | None = None
+    dequantised: bool = False  # held in integers, a float to the operators that read it
 
     def data(self) -> Array | None:
         """Return the value of a small constant, or None where it is not stored or is large."""
@@ -428,7 +429,8 @@ def _dtype_of(kind: onnx.TypeProto, inputs: list[Value]) -> str:
 def _type_of(value: Value, node: Node) -> onnx.TypeProto:
     """Return the type that inference sees; the integers of a canonical operator pass as floats."""
     code = _CODES[value.dtype]
-    if "_canonical" in node.attributes and value.dtype in ("int8", "uint8", "int32"):
+    canonical = "_canonical" in node.attributes and value.dtype in ("int8", "uint8", "int32")
+    if canonical or value.dequantised:
         code = TensorProto.FLOAT
     return helper.make_tensor_type_proto(code, value.shape)
 
@@ -442,9 +444,11 @@ def _pass_reference(node: Node, values: dict[str, Value]) -> None:
         result.scale = node.inputs[1]
         result.zero_point = node.inputs[2] if len(node.inputs) > 2 else None
         result.axis = node.attributes.get("axis", 1)
+        result.dequantised = True
     elif node.op in ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten"):
         result.dtype, result.scale = source.dtype, source.scale
         result.zero_point, result.axis = source.zero_point, source.axis
+        result.dequantised = source.dequantised
 
 
 def _model_of(
