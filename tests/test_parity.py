@@ -147,7 +147,8 @@ def test_the_comparison_by_hand() -> None:
     reference = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
     candidate = np.array([[1, 0], [1, 0], [1, 0.5]], np.float32)
     labels = np.array([0, 1, 1])
-    rung = compare("onnx", ("a", "b"), reference, candidate, labels=labels, limits=Limits())
+    both = {"labels": labels, "limits": Limits()}
+    rung = compare("onnx", ("a", "b"), reference, candidate, **both, exact=True)
     assert rung.failures == (
         "max_abs_diff 1 > 0.0001",
         "agreement 0.6667 < 0.9990",
@@ -155,7 +156,7 @@ def test_the_comparison_by_hand() -> None:
     )
     assert rung.mean_abs_diff == pytest.approx(2.5 / 6)
     assert (rung.reference_accuracy, rung.candidate_accuracy) == (2 / 3, 1 / 3)
-    int8 = compare("int8", ("a", "b"), reference, candidate, labels=labels, limits=Limits())
+    int8 = compare("int8", ("a", "b"), reference, candidate, **both, exact=False)
     assert int8.failures == ("accuracy drop 0.3333 > 0.0100",)
 
 
@@ -163,8 +164,9 @@ def test_answers_that_are_not_finite_never_pass() -> None:
     """A NaN fails even where no limit is crossed."""
     logits = np.array([[1.0, 0.0]], np.float32)
     broken = np.array([[np.nan, 0.0]], np.float32)
-    for name in ("onnx", "int8"):
-        rung = compare(name, ("a", "b"), logits, broken, labels=np.array([0]), limits=Limits())
+    both = {"labels": np.array([0]), "limits": Limits()}
+    for exact in (True, False):
+        rung = compare("onnx", ("a", "b"), logits, broken, **both, exact=exact)
         assert rung.failures[0] == "the answers are not finite"
 
 

@@ -23,6 +23,7 @@ from edgebench.quantization import (
     CANDIDATES,
     Calibration,
     best,
+    candidates,
     float_operators,
     quantize,
     spread,
@@ -271,9 +272,9 @@ def test_diverged_weights_are_refused() -> None:
 
 
 def test_an_unknown_candidate_names_the_nearest() -> None:
-    """The registry answers."""
+    """A name chooses one candidate, ``auto`` all."""
+    assert list(candidates("auto")) == list(CANDIDATES)
+    assert candidates("entropy") == {"entropy": Calibration("entropy")}
     with pytest.raises(EdgebenchError) as caught:
-        best(exported(GAP)[1], *3 * [np.zeros(0)], names=["percentile-99.98"])
-    assert str(caught.value).startswith(
-        "unknown int8 candidate 'percentile-99.98'; did you mean 'percentile-99.9"
-    )
+        candidates("minmx")
+    assert str(caught.value) == "unknown int8 candidate 'minmx'; did you mean 'minmax'?"

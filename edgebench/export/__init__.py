@@ -6,7 +6,7 @@ input is called ``input`` and the output ``logits`` (``probabilities`` with a so
 """
 
 from edgebench.export.conversion import OPSETS, check_opset, to_onnx
-from edgebench.export.files import save, serialise, write_atomically
+from edgebench.export.files import load, save, serialise, write_atomically
 from edgebench.export.inference import (
     Images,
     Logits,
@@ -14,13 +14,16 @@ from edgebench.export.inference import (
     answers,
     difference,
     parity,
+    runtime_errors,
     session,
     torch_answers,
 )
+from edgebench.export.latency import HostLatency, host_latency
 from edgebench.export.preprocessing import Preprocessing
 
 __all__ = [
     "OPSETS",
+    "HostLatency",
     "Images",
     "Logits",
     "Parity",
@@ -28,7 +31,10 @@ __all__ = [
     "answers",
     "check_opset",
     "difference",
+    "host_latency",
+    "load",
     "parity",
+    "runtime_errors",
     "save",
     "serialise",
     "session",

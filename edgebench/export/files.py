@@ -7,13 +7,30 @@ import tempfile
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
 
-from edgebench.errors import EdgebenchError
+from edgebench.errors import EdgebenchError, nearest
 
 
 def serialise(model: onnx.ModelProto) -> bytes:
     """Return the bytes of ``model``; equal models give equal bytes."""
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def load(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file; raises EdgebenchError where there is none, or it is none."""
+    try:
+        model = onnx.load_from_string(path.read_bytes())
+    except OSError as error:
+        beside = [one.name for one in path.parent.glob("*.onnx")]
+        close = nearest(path.name, beside)
+        hint = f"; did you mean '{path.parent / close}'?" if close else ""
+        raise EdgebenchError(f"cannot read '{path}': {error.strerror or error}{hint}") from error
+    except DecodeError as error:
+        raise EdgebenchError(f"'{path}' is no ONNX file, or a truncated one") from error
+    if not model.graph.node:
+        raise EdgebenchError(f"'{path}' is no ONNX model: it holds no operator")
+    return model
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:

@@ -45,6 +45,14 @@ def session(model: onnx.ModelProto | bytes, *, threads: int = 0) -> ort.Inferenc
     return ort.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
 
 
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """Return what ONNX Runtime raises on a file that it cannot run: it has no common base class."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented")
+    return tuple(getattr(runtime, name) for name in names)
+
+
 def answers(model: onnx.ModelProto | bytes, images: Images, *, threads: int = 0) -> Logits:
     """Return the first output of ``model`` for ``images`` ``[N, C, H, W]``, as ``[N, classes]``."""
     running = session(model, threads=threads)

@@ -5,7 +5,7 @@ int8 activations comes out, with the same bytes each time. Nothing here needs Py
 """
 
 from edgebench.quantization.calibration import METHODS, Calibration, Method
-from edgebench.quantization.candidates import AUTO, CANDIDATES, Choice, best
+from edgebench.quantization.candidates import AUTO, CANDIDATES, Choice, best, candidates
 from edgebench.quantization.qdq import COUNT, FloatOperator, float_operators, quantize, spread
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "FloatOperator",
     "Method",
     "best",
+    "candidates",
     "float_operators",
     "quantize",
     "spread",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
+from edgebench.errors import EdgebenchError, unknown
 from edgebench.export import Images, answers
 from edgebench.quantization.calibration import Calibration
 from edgebench.quantization.qdq import COUNT, quantize
@@ -21,6 +22,15 @@ CANDIDATES.add("percentile-99.999", Calibration("percentile", 99.999))
 CANDIDATES.add("percentile-99.99", Calibration("percentile", 99.99))
 CANDIDATES.add("percentile-99.9", Calibration("percentile", 99.9))
 CANDIDATES.add("entropy", Calibration("entropy"))
+
+
+def candidates(name: str = AUTO) -> dict[str, Calibration]:
+    """Return the candidate called ``name``, or all for ``auto``; raises EdgebenchError."""
+    if name == AUTO:
+        return dict(CANDIDATES)
+    if name not in CANDIDATES:
+        raise EdgebenchError(unknown("int8 candidate", name, [AUTO, *CANDIDATES]))
+    return {name: CANDIDATES[name]}
 
 
 @dataclass(frozen=True)
@@ -39,19 +49,17 @@ def best(
     images: Images,
     labels: npt.NDArray[np.int64],
     *,
-    names: Sequence[str] = (AUTO,),
+    settings: Mapping[str, Calibration] = CANDIDATES,
     count: int = COUNT,
 ) -> Choice:
-    """Quantise by each candidate of ``names`` and keep the most accurate; ties go to the first.
+    """Quantise by each of ``settings`` and keep the most accurate; ties go to the first.
 
     ``calibration`` are training images, ``images`` and ``labels`` the validation split, all
     normalised ``[N, C, H, W]``; the test split has no part in the choice.
 
     Raises:
-        EdgebenchError: a name is no candidate (with the nearest), or `quantize` refuses.
+        EdgebenchError: see `quantize`.
     """
-    wanted = list(CANDIDATES) if AUTO in names else list(names)
-    settings = {name: CANDIDATES[name] for name in wanted}
     kept: Choice | None = None
     tried: dict[str, float] = {}
     for name, setting in settings.items():
@@ -65,5 +73,5 @@ def best(
         tried[name] = float((answers(model, images).argmax(1) == labels).mean())
         if kept is None or tried[name] > kept.accuracy:
             kept = Choice(name, model, tried[name], tried)
-    assert kept is not None  # noqa: S101 - names is never empty
+    assert kept is not None  # noqa: S101 - nobody asks for none
     return kept

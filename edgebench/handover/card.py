@@ -1,0 +1,94 @@
+"""MODEL_CARD.md: what the model is, what was proven, what it costs and how to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_RUN = """```python
+import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession("model.onnx")    # or model.int8.onnx: same input and output
+mean, std = (np.array(v, "float32").reshape(1, -1, 1, 1) for v in ({mean}, {std}))
+inputs = (pixels.astype("float32") / 255 - mean) / std  # pixels: uint8 [N, {shape}]
+answers = session.run(None, {{"input": inputs}})[0]       # [N, {classes}] {output}
+```"""
+
+
+def card(proof: Mapping[str, Any]) -> str:
+    """Return the card of a hand-over from its proof."""
+    run, pre = proof["run"], proof["preprocessing"]
+    parts = [
+        f"# {run['name']}",
+        (
+            f"An image classifier of the family `{run['family']}`, trained on `{run['dataset']}`: "
+            f"{'x'.join(map(str, pre['input_shape']))} pixels, {len(pre['classes'])} classes "
+            f"({_few(pre['classes'])})."
+        ),
+        "## What was proven",
+        _ladder(proof["ladder"], proof["split"]),
+        _int8(proof["int8"]),
+        "`edgebench verify DIR` repeats this on the golden vectors, without PyTorch.",
+        "## What it costs",
+        _footprint(proof["footprint"]),
+        "Estimates by rule, not measurements of a device; each convention counts differently.",
+        "## How to run it",
+        _RUN.format(
+            mean=list(pre["mean"]),
+            std=list(pre["std"]),
+            shape=", ".join(map(str, pre["input_shape"])),
+            classes=len(pre["classes"]),
+            output=pre["output"],
+        ),
+        "Mean, deviation, layout and class names also stand in the metadata of both files.",
+        "## Where it comes from",
+        _table(("field", "value"), [(key, f"`{value}`") for key, value in run.items()]),
+        _table(("package", "version"), list(proof["versions"].items())),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _ladder(ladder: Mapping[str, Any], split: str) -> str:
+    head = ("from", "to", "images", "max diff", "mean diff", "same answer", "accuracy", "passed")
+    rows = [
+        (
+            rung["reference"],
+            rung["candidate"],
+            f"{rung['images']:,} ({split})",
+            f"{rung['max_abs_diff']:.2e}",
+            f"{rung['mean_abs_diff']:.2e}",
+            f"{100 * rung['top1_agreement']:.2f} %",
+            f"{100 * rung['reference_accuracy']:.2f} → {100 * rung['candidate_accuracy']:.2f} %",
+            "yes" if rung["passed"] else "no",
+        )
+        for rung in ladder["rungs"]
+    ]
+    return _table(head, rows)
+
+
+def _int8(int8: Mapping[str, Any]) -> str:
+    named = ", ".join(f"`{one['name']}` ({one['reason']})" for one in int8["float_operators"])
+    graph = f"These operators stay float32: {named}." if named else "The whole graph is int8."
+    return (
+        f"Int8 weights per channel and int8 activations, calibrated by `{int8['candidate']}` on "
+        f"{int8['calibration_images']} training images. {graph}"
+    )
+
+
+def _footprint(footprint: Mapping[str, Any]) -> str:
+    head = ("convention", "data type", "MACC", "weights B", "ROM B", "RAM B")
+    figures = ("macc", "weights_bytes", "rom_bytes", "ram_bytes")
+    rows = [
+        (convention, dtype, *(f"{found[figure]:,}" for figure in figures))
+        for convention, both in footprint.items()
+        for dtype, found in both.items()
+    ]
+    return _table(head, rows)
+
+
+def _few(classes: list[str]) -> str:
+    return ", ".join(classes) if len(classes) <= 12 else f"{', '.join(classes[:10])}, …"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
