@@ -120,6 +120,19 @@ def refresh(client: MlflowClient, experiment_id: str, record: StudyRecord) -> bo
     return True
 
 
+def log_pictures(client: MlflowClient, run_id: str, record: StudyRecord) -> bool:
+    """Log the study's pictures on a run (the sweep's parent), best effort as `refresh`."""
+    from edgebench.report.figures import figures
+
+    try:
+        for stem, figure in figures(record):
+            client.log_figure(run_id, figure, f"pictures/{stem}.png")
+    except Exception as error:  # noqa: BLE001 - a picture must never be able to fail a sweep
+        LOG.warning("the pictures of %s were not logged: %s", record.study, error)
+        return False
+    return True
+
+
 def save_view(client: MlflowClient, experiment_id: str, record: StudyRecord) -> None:
     """Write the view `comparison_url` asks for: an experiment tag with the UI's own state."""
     packed = zlib.compress(json.dumps(view_state(record)).encode())

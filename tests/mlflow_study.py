@@ -66,7 +66,13 @@ def _write(
         dict(zip(row.curves, values, strict=True))
         for values in zip(*row.curves.values(), strict=True)
     ]
-    details = {"curve": epochs, "layers": list(row.layers)}
+    facts = {"input_shape": [3, 32, 32], "classes": list(record.classes), "mean": [0], "std": [1]}
+    details = {
+        "config": {"params": dict(row.params), "dataset": record.dataset},
+        "facts": facts | {"dataset": record.dataset},
+        "curve": epochs,
+        "layers": list(row.layers),
+    }
     client.log_dict(run_id, details, tracking.DETAILS)
     client.set_terminated(run_id, "FINISHED" if row.feasible else "KILLED")
     return run_id

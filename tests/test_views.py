@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import logging
 import urllib.parse
@@ -19,6 +20,7 @@ from edgebench.views import (
     comparison_url,
     front_url,
     links,
+    log_pictures,
     note,
     refresh,
     run_tags,
@@ -113,6 +115,17 @@ def test_note_and_view_are_written_to_a_real_store(tmp_path: Path) -> None:
     ]
     found = client.search_runs([experiment_id], "tags.kind = 'trial'")
     assert len(found) == 12
+
+
+def test_pictures_are_logged_on_the_sweeps_run(tmp_path: Path) -> None:
+    """The three trade-offs, the learning curves and the hypervolume, as artifacts."""
+    client, experiment_id, record = write_study(tmp_path, synthetic(6))
+    [parent] = client.search_runs([experiment_id], "tags.kind = 'sweep'")
+    assert log_pictures(client, parent.info.run_id, dataclasses.replace(record, classes=()))
+    logged = {Path(one.path).stem for one in client.list_artifacts(parent.info.run_id, "pictures")}
+    expected = {"accuracy-rom", "accuracy-ram", "accuracy-macc", "learning-curves", "hypervolume"}
+    assert expected <= logged
+    assert not log_pictures(client, "no-such-run", record)
 
 
 def test_a_view_that_cannot_be_written_fails_nothing(

@@ -28,6 +28,11 @@ SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", 
     "everything, pictures included.",
 )
 @click.option("--tracking-uri", metavar="URI", help="Where the record is; default mlruns/.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the images are, for the confusion matrices of a directory; default data/.",
+)
 def command(
     *,
     study: str,
@@ -36,6 +41,7 @@ def command(
     units: str,
     output: Path | None,
     tracking_uri: str | None,
+    data_dir: Path | None,
 ) -> None:
     """Show STUDY's trade-off table, its front, and how the front fits the boards."""
     from edgebench.footprint import TARGETS, load_target
@@ -55,6 +61,9 @@ def command(
     if output is None:
         click.echo(_content(record, chosen, units, left), nl=False)
     elif folder:
+        from edgebench.evidence import with_evidence
+
+        record = with_evidence(record, tracking_uri=tracking_uri, data_dir=data_dir)
         _write_all(record, output, units, left)
     else:
         _save(output, _content(record, chosen, units, left))
