@@ -31,6 +31,9 @@ class CheckFailed(EdgebenchError):
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the member of ``known`` that ``name`` most likely meant, or None."""
     by_folded = {candidate.casefold(): candidate for candidate in known}
+    begun = [folded for folded in by_folded if name and folded.startswith(name.casefold())]
+    if begun:
+        return by_folded[min(begun, key=len)]
     close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
     return by_folded[close[0]] if close else None
 

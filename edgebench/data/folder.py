@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from edgebench.data import DATASETS, Source, Split
@@ -121,7 +123,7 @@ def _fingerprint(root: Path, parts: Sequence[Files], shape: tuple[int, int, int]
 def _decode(part: Files, classes: Sequence[str], shape: tuple[int, int, int] | None) -> Split:
     files = [file for name in classes for file in part[name]]
     labels = [index for index, name in enumerate(classes) for _ in part[name]]
-    with ThreadPoolExecutor() as pool:  # the decoder releases the interpreter
+    with ThreadPoolExecutor() as pool:  # reading and decoding release the interpreter
         images = list(pool.map(lambda file: _decode_one(file, shape), files))
     for file, image in zip(files, images, strict=True):
         if image.shape != images[0].shape:
@@ -130,18 +132,17 @@ def _decode(part: Files, classes: Sequence[str], shape: tuple[int, int, int] | N
 
 
 def _decode_one(file: Path, shape: tuple[int, int, int] | None) -> Tensor:
-    from torchvision.io import ImageReadMode, decode_image, read_file
-    from torchvision.transforms.v2 import functional
-
-    mode = ImageReadMode.GRAY if shape and shape[0] == 1 else ImageReadMode.RGB
+    """Decode one image to uint8 [C, H, W]; a resize filters before it samples."""
+    grey = shape is not None and shape[0] == 1
     try:
-        image: Tensor = decode_image(read_file(str(file)), mode)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise EdgebenchError(f"'{file}' cannot be read as an image: {reason}") from None
-    if shape and image.shape[1:] != shape[1:]:
-        image = functional.resize(image, list(shape[1:]), antialias=True)
-    return image
+        with Image.open(file) as opened:
+            image = opened.convert("L" if grey else "RGB")
+    except (OSError, SyntaxError) as error:  # Pillow's plugins raise SyntaxError on broken files
+        raise EdgebenchError(f"'{file}' cannot be read as an image: {error}") from None
+    if shape is not None and (image.height, image.width) != shape[1:]:
+        image = image.resize((shape[2], shape[1]), Image.Resampling.BILINEAR)
+    pixels = torch.from_numpy(np.array(image))
+    return pixels.unsqueeze(0) if grey else pixels.permute(2, 0, 1)
 
 
 def _sizes_differ(first: Tensor, other: Tensor, where: Path) -> str:

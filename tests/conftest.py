@@ -1,0 +1,50 @@
+"""What all tests share: one thread a process, no telemetry, empty stores made once."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The addresses of two empty SQLite stores, as a first sweep would make them."""
+
+    folder: Path
+
+    @property
+    def storage(self) -> str:
+        """Optuna's address."""
+        return f"sqlite:///{self.folder}/optuna.db"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's address."""
+        return f"sqlite:///{self.folder}/mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def empty_stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make both stores once: MLflow's migrations take seconds."""
+    from edgebench import study, tracking
+
+    stores = Stores(tmp_path_factory.mktemp("stores"))
+    tracking.create_store(stores.storage, study._initialise)
+    tracking.create_store(stores.tracking_uri, tracking._initialise)
+    return stores.folder
+
+
+@pytest.fixture
+def stores(empty_stores: Path, tmp_path: Path) -> Stores:
+    """Give a test its own copy of the empty stores, in ``mlruns`` of its folder."""
+    folder = tmp_path / "mlruns"
+    shutil.copytree(empty_stores, folder)
+    return Stores(folder)

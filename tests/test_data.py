@@ -1,0 +1,217 @@
+"""Data sets: the splits, the digest, folders of images, and what is said of bad ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from edgebench import data
+from edgebench.data import DATASETS
+from edgebench.errors import EdgebenchError
+
+
+def make_folder(root: Path, *, parts: tuple[str, ...] = ("train", "test"), size: int = 12) -> Path:
+    """Write 3 classes of 10 images; the pixel value tells part, class and number."""
+    for part_number, part in enumerate(parts):
+        for class_number, name in enumerate(("ant", "bee", "cat")):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for index in range(10):
+                value = 100 * part_number + 30 * class_number + index
+                Image.fromarray(np.full((size, size, 3), value, np.uint8)).save(
+                    folder / f"{index}.png"
+                )
+    return root
+
+
+@pytest.mark.parametrize("name", ["digits", "synthetic"])
+def test_every_offline_set_keeps_the_contract(name: str) -> None:
+    """Uint8 images, int64 labels, all classes in every split, a tenth held out."""
+    dataset = data.load(name)
+    for split in (dataset.train, dataset.validation, dataset.test):
+        assert split.images.dtype == torch.uint8
+        assert split.labels.dtype == torch.int64
+        assert split.images.shape == (len(split), *dataset.input_shape)
+        assert set(split.labels.tolist()) == set(range(len(dataset.classes)))
+    share = len(dataset.validation) / (len(dataset.train) + len(dataset.validation))
+    assert share == pytest.approx(0.1, abs=0.01)
+
+
+def test_digits_are_scikit_learns() -> None:
+    """1,797 images in all, 10 classes, upscaled to 32x32, none of them in two splits."""
+    dataset = data.load("digits")
+    splits = (dataset.train, dataset.validation, dataset.test)
+    assert sum(map(len, splits)) == 1797
+    assert dataset.input_shape == (1, 32, 32)
+    seen = [image.numpy().tobytes() for split in splits for image in split.images]
+    assert len(set(seen)) == 1797
+
+
+def test_the_split_follows_the_seed() -> None:
+    """One seed, one split; another seed, another validation part; the test part never changes."""
+    first, again, other = (data.load("digits", seed=seed) for seed in (0, 0, 1))
+    assert first.digest == again.digest
+    assert not torch.equal(first.validation.images, other.validation.images)
+    assert torch.equal(first.test.images, other.test.images)
+
+
+def test_normalisation_is_the_training_splits(tmp_path: Path) -> None:
+    """Mean and deviation agree with a direct computation over the training pixels."""
+    dataset = data.load("synthetic", data_dir=tmp_path)
+    scaled = dataset.train.images.double() / 255
+    assert dataset.mean == pytest.approx(scaled.mean((0, 2, 3)).tolist())
+    assert dataset.std == pytest.approx(scaled.std((0, 2, 3), correction=0).tolist())
+
+
+def test_a_folder_is_read_and_decoded_once(tmp_path: Path) -> None:
+    """Class folders become labels in order of names; the second reading comes from the cache."""
+    root = make_folder(tmp_path / "images")
+    cache = tmp_path / "cache"
+    first = data.load(f"folder:{root}", data_dir=cache)
+    assert first.classes == ("ant", "bee", "cat")
+    assert (len(first.train), len(first.validation), len(first.test)) == (27, 3, 30)
+    assert first.name == "folder:images"
+    values = first.test.images[:, 0, 0, 0].tolist()
+    assert values == [100 + 30 * label + i for label in range(3) for i in range(10)]
+    [file] = (cache / "decoded").iterdir()
+    written = file.stat().st_mtime_ns
+    assert data.load(f"folder:{root}", data_dir=cache).digest == first.digest
+    assert file.stat().st_mtime_ns == written
+
+
+def test_a_changed_folder_is_read_again(tmp_path: Path) -> None:
+    """The cache is keyed by the content: another image, other tensors."""
+    root = make_folder(tmp_path / "images")
+    before = data.load(f"folder:{root}", data_dir=tmp_path)
+    Image.new("RGB", (12, 12), (7, 8, 9)).save(root / "test" / "ant" / "0.png")
+    after = data.load(f"folder:{root}", data_dir=tmp_path)
+    assert after.digest != before.digest
+    assert after.test.images[0, :, 0, 0].tolist() == [7, 8, 9]
+
+
+def test_without_parts_every_fifth_image_is_the_test(tmp_path: Path) -> None:
+    """Class folders alone are enough."""
+    root = make_folder(tmp_path, parts=("all",)) / "all"
+    dataset = data.load(f"folder:{root}", data_dir=tmp_path / "cache")
+    assert dataset.test.images[:, 0, 0, 0].tolist() == [0, 5, 30, 35, 60, 65]
+
+
+def test_a_size_may_be_asked_for(tmp_path: Path) -> None:
+    """``@1x8x8`` makes grey images of that size."""
+    root = make_folder(tmp_path / "images")
+    assert data.load(f"folder:{root}@1x8x8", data_dir=tmp_path).input_shape == (1, 8, 8)
+
+
+def mistake(name: str, tmp_path: Path) -> str:
+    """Return what is said of a data set that cannot be loaded."""
+    with pytest.raises(EdgebenchError) as caught:
+        data.load(name, data_dir=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+    return str(caught.value)
+
+
+def test_bad_folders_are_the_users_mistake(tmp_path: Path) -> None:
+    """Each message names the folder, the rule and a way out; nothing is written."""
+    root = make_folder(tmp_path / "images")
+    Image.new("RGB", (16, 16)).save(root / "train" / "bee" / "9.png")
+    assert mistake(f"folder:{root}", tmp_path) == (
+        f"'{root}/train/bee/9.png': the images have sizes 3x12x12 and 3x16x16; ask for one size "
+        "with 'folder:PATH@3x12x12'"
+    )
+    (root / "train" / "bee" / "9.png").write_bytes(b"no image")
+    assert mistake(f"folder:{root}", tmp_path).startswith(
+        f"'{root}/train/bee/9.png' cannot be read as an image: "
+    )
+    (root / "train" / "dog").mkdir()
+    Image.new("RGB", (12, 12)).save(root / "train" / "dog" / "0.png")
+    assert mistake(f"folder:{root}", tmp_path) == (
+        f"'{root}': these classes are not in both train and test: dog"
+    )
+    assert mistake(f"folder:{root}@3x0x8", tmp_path) == (
+        "'@3x0x8': write channels (1 or 3), height and width, as in '@3x64x64'"
+    )
+    assert mistake(f"folder:{tmp_path}/none", tmp_path) == (
+        f"'folder:{tmp_path}/none': there is no folder '{tmp_path}/none'"
+    )
+
+
+def test_names_are_checked_without_reading() -> None:
+    """An unknown set, a location where none is taken, a missing location."""
+    for name, message in [
+        ("digit", "unknown data set 'digit'; did you mean 'digits'?"),
+        ("digits:x", "'digits:x': the data set 'digits' takes no location; write 'digits'"),
+        ("folder", "'folder': write the location after a colon, as in 'folder:PATH'"),
+    ]:
+        with pytest.raises(EdgebenchError) as caught:
+            data.check_name(name)
+        assert str(caught.value) == message
+
+
+def test_an_archive_that_cannot_be_had_says_where_to_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No network: the message names the file, the folder and what works instead."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # the discard port: refused at once
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(EdgebenchError) as caught:
+        data.load("cifar10", data_dir=tmp_path / "data")
+    text = str(caught.value)
+    assert text.startswith("CIFAR10 could not be downloaded (https://")
+    assert text.endswith(
+        f"Put the original archive 'cifar-10-python.tar.gz' into '{tmp_path}/data', choose "
+        "another folder with --data-dir, or use data that is here: --dataset digits or --dataset "
+        "folder:PATH"
+    )
+    assert not (tmp_path / "data").exists()
+
+
+def test_archives_are_split_as_published(tmp_path: Path) -> None:
+    """A CIFAR-10 archive in the published layout is read, checksum rule included.
+
+    The real archive cannot ship with the project, so one of the same layout is written here and
+    its own checksum put in the place of the published one.
+    """
+    import hashlib
+    import pickle
+
+    from torchvision import datasets
+
+    base = tmp_path / "cifar-10-batches-py"
+    base.mkdir()
+    rng = np.random.default_rng(0)
+
+    def write(name: str, content: object) -> list[str]:
+        payload = pickle.dumps(content)
+        (base / name).write_bytes(payload)
+        return [name, hashlib.md5(payload).hexdigest()]  # noqa: S324 - torchvision's checksum
+
+    def batch() -> dict[str, object]:
+        pixels = rng.integers(0, 256, (20, 3072), np.uint8)
+        return {"data": pixels, "labels": [i % 10 for i in range(20)]}
+
+    before = {n: getattr(datasets.CIFAR10, n) for n in ("train_list", "test_list", "meta")}
+    meta = {"label_names": [f"c{i}" for i in range(10)]}
+    name, checksum = write("batches.meta", meta)
+    try:
+        datasets.CIFAR10.train_list = [write(f"data_batch_{i}", batch()) for i in range(1, 6)]
+        datasets.CIFAR10.test_list = [write("test_batch", batch())]
+        datasets.CIFAR10.meta = {"filename": name, "key": "label_names", "md5": checksum}
+        dataset = data.load("cifar10", data_dir=tmp_path)
+    finally:
+        for attribute, value in before.items():
+            setattr(datasets.CIFAR10, attribute, value)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (90, 10, 20)
+    assert dataset.input_shape == (3, 32, 32)
+    assert dataset.classes[0] == "c0"
+
+
+def test_every_set_names_its_source() -> None:
+    """A data set that is listed says what it holds; a public one says where it comes from."""
+    for name, reader in DATASETS.items():
+        assert reader.__doc__, name
+        if name in {"cifar10", "cifar100", "fashion_mnist", "mnist", "digits"}:
+            assert "Source:" in reader.__doc__, name
