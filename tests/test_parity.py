@@ -12,6 +12,7 @@ import torch
 from export_cases import Case, build, cases, exported, handed, label, normalised, pixels, trained
 from onnx import numpy_helper
 
+from edgebench.errors import EdgebenchError
 from edgebench.export import Preprocessing, to_onnx, torch_answers
 from edgebench.parity import Ladder, Limits, climb, compare, onnx_divergence, torch_divergence
 from edgebench.quantization import quantize
@@ -142,22 +143,55 @@ def test_limits_are_the_users() -> None:
     assert str(divergence).startswith("no operator's relative error is above 1e-05; it grows most")
 
 
+def test_a_limit_that_is_no_number_is_refused() -> None:
+    """A NaN would let everything pass."""
+    with pytest.raises(EdgebenchError) as caught:
+        Limits(max_abs_diff=float("nan"))
+    assert str(caught.value) == "the limit max_abs_diff must be a number, but got nan"
+
+
 def test_the_comparison_by_hand() -> None:
     """Three images, two classes, every figure written out."""
     reference = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
     candidate = np.array([[1, 0], [1, 0], [1, 0.5]], np.float32)
     labels = np.array([0, 1, 1])
-    both = {"labels": labels, "limits": Limits()}
+    both = {"labels": labels, "limits": Limits(max_accuracy_drop=0.0)}
     rung = compare("onnx", ("a", "b"), reference, candidate, **both, exact=True)
     assert rung.failures == (
         "max_abs_diff 1 > 0.0001",
         "agreement 0.6667 < 0.9990",
-        "accuracy drop 0.3333 > 0.0100",
+        "accuracy drop 0.3333 > 0.0000",
     )
     assert rung.mean_abs_diff == pytest.approx(2.5 / 6)
     assert (rung.reference_accuracy, rung.candidate_accuracy) == (2 / 3, 1 / 3)
     int8 = compare("int8", ("a", "b"), reference, candidate, **both, exact=False)
-    assert int8.failures == ("accuracy drop 0.3333 > 0.0100",)
+    assert int8.failures == ("accuracy drop 0.3333 > 0.0000",)
+
+
+@pytest.mark.parametrize(
+    ("images", "lost", "limit", "passed"),
+    [
+        (64, 1, 0.01, True),  # one image of 64 is 1.6 points, and luck
+        (64, 2, 0.01, True),
+        (64, 3, 0.01, False),
+        (64, 1, 0.0, False),  # 0 means 0
+        (1000, 10, 0.01, True),
+        (1000, 11, 0.01, False),
+    ],
+)
+def test_two_images_are_luck_unless_the_limit_is_zero(
+    images: int, lost: int, limit: float, passed: bool
+) -> None:
+    """On a large split the limit is the limit."""
+    reference = np.tile(np.array([[1, 0]], np.float32), (images, 1))
+    candidate = reference.copy()
+    candidate[:lost] = [[0, 1]]
+    limits = Limits(max_accuracy_drop=limit)
+    labels = np.zeros(images, np.int64)
+    rung = compare(
+        "int8", ("a", "b"), reference, candidate, labels=labels, limits=limits, exact=False
+    )
+    assert rung.passed is passed
 
 
 def test_answers_that_are_not_finite_never_pass() -> None:

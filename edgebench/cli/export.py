@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,12 +36,34 @@ METHODS = ("minmax", "entropy", "percentile")
 @click.option("--opset", type=int, default=18, show_default=True, help="18 to 22.")
 @click.option("--softmax", is_flag=True, help="End in probabilities instead of logits.")
 @click.option("--force", is_flag=True, help="Replace a hand-over that is in the folder.")
-@click.option("--max-abs-diff", type=float, default=1e-4, show_default=True)
-@click.option("--min-agreement", type=float, default=0.999, show_default=True)
-@click.option("--max-accuracy-drop", type=float, default=0.01, show_default=True)
-@click.option("--calibration-count", type=int, default=512, show_default=True)
+@click.option(
+    "--max-abs-diff", type=float, default=1e-4, show_default=True, help="Of a float32 logit."
+)
+@click.option(
+    "--min-agreement",
+    type=float,
+    default=0.999,
+    show_default=True,
+    help="Share of equal float32 answers.",
+)
+@click.option(
+    "--max-accuracy-drop",
+    type=float,
+    default=0.01,
+    show_default=True,
+    help="0.01 is one point; 2 images are luck unless the limit is 0.",
+)
+@click.option(
+    "--calibration-count", type=int, default=512, show_default=True, help="Training images."
+)
 @click.option("--calibration-method", type=click.Choice(METHODS), help="This one, no other tried.")
-@click.option("--int8-candidates", default="auto", show_default=True, metavar="auto|NAME")
+@click.option(
+    "--int8-candidates",
+    default="auto",
+    show_default=True,
+    metavar="auto|NAME",
+    help="auto keeps the most accurate on the validation split.",
+)
 @click.option(
     "--split",
     type=click.Choice(("validation", "test")),
@@ -75,12 +98,14 @@ def command(
     request = _request(options, int8=int8 or folder)
     from edgebench import handover
     from edgebench.report.table import plain, render
-    from edgebench.tracking import fetch_run
 
     if folder:
         handover.check_free(output, force=force)
     elif not output.absolute().parent.is_dir():
         raise EdgebenchError(f"there is no folder '{output.parent}' to write '{output.name}' in")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from edgebench.tracking import fetch_run
+
     saved = fetch_run(run, tracking_uri=tracking_uri)
     images = _dataset(saved, dataset, data_dir)
     model = _model(saved)

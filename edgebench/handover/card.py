@@ -41,7 +41,7 @@ def card(proof: Mapping[str, Any]) -> str:
         ),
         "Mean, deviation, layout and class names also stand in the metadata of both files.",
         "## Where it comes from",
-        _table(("field", "value"), [(key, f"`{value}`") for key, value in run.items()]),
+        _table(("field", "value"), [(key, _value(value)) for key, value in run.items()]),
         _table(("package", "version"), list(proof["versions"].items())),
     ]
     return "\n\n".join(parts) + "\n"
@@ -83,6 +83,12 @@ def _footprint(footprint: Mapping[str, Any]) -> str:
         for dtype, found in both.items()
     ]
     return _table(head, rows)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"`{name}={one}`" for name, one in value.items())
+    return f"`{value}`"
 
 
 def _few(classes: list[str]) -> str:

@@ -1,0 +1,290 @@
+"""`edgebench export`, `verify` and `bench` on the record of a real small sweep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from edgebench.cli.bench import command as bench
+from edgebench.cli.export import command as export
+from edgebench.cli.verify import command as verify
+from edgebench.errors import CheckFailed, EdgebenchError
+
+# MLflow's own use of SQLAlchemy, on import.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+SWEEP = """
+name: small
+dataset: synthetic
+method: grid
+budget: {parameters: 100000}
+metrics:
+  - {name: val/accuracy_best, goal: maximize}
+  - {name: footprint/rom_bytes, goal: minimize}
+parameters:
+  model.family: gap
+  model.width: {values: [4, 128]}
+  model.blocks: 2
+  train.epochs: 2
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run a sweep of two trials, of which the budget refuses one, and return its folder."""
+    folder = tmp_path_factory.mktemp("record")
+    (folder / "sweep.yaml").write_text(SWEEP)
+    arguments = ["sweep", "sweep.yaml", "--quiet", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "edgebench.cli", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _inside(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(store)
+
+
+def run_export(*arguments: str) -> None:
+    """Run the command as the command line does, with errors raised."""
+    export.main(list(arguments), standalone_mode=False)
+
+
+@pytest.fixture(scope="module")
+def trial(store: Path) -> str:
+    """Return the run id of the finished trial."""
+    from edgebench.tracking import read_study
+
+    record = read_study("small", tracking_uri=f"sqlite:///{store}/mlruns/mlflow.db")
+    return next(row.run_id for row in record.rows if row.state == "finished")
+
+
+def test_a_folder_is_handed_over_recorded_and_verified(
+    tmp_path: Path, trial: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The ladder is printed, stands on the run, and `verify` repeats it from the folder."""
+    run_export("small:best", "-o", f"{tmp_path}/out/")
+    printed = capsys.readouterr()
+    assert "PyTorch float32" in printed.out
+    assert "ONNX int8" in printed.out
+    assert f"wrote {tmp_path}/out" in printed.err
+    verify.main([f"{tmp_path}/out"], standalone_mode=False)
+    assert "holds what was proven" in capsys.readouterr().err
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient("sqlite:///mlruns/mlflow.db")
+    proof = json.loads((tmp_path / "out" / "proof.json").read_bytes())
+    logged = client.get_run(trial).data.metrics
+    for rung in proof["ladder"]["rungs"]:
+        assert logged[f"parity/{rung['name']}_max_abs_diff"] == rung["max_abs_diff"]
+        assert logged[f"parity/{rung['name']}_accuracy"] == rung["candidate_accuracy"]
+    artifact = json.loads(Path(client.download_artifacts(trial, "proof.json")).read_bytes())
+    assert artifact["ladder"] == proof["ladder"]
+    assert proof["run"]["run_id"] == trial
+    assert proof["split"] == "validation"
+    assert proof["ladder"]["rungs"][0]["images"] == 64
+
+
+def test_the_file_is_the_model_that_was_trained(tmp_path: Path, trial: str) -> None:
+    """Against the checkpoint, rebuilt by hand, on the data set's test images, at batch 1 and 7."""
+    from mlflow import MlflowClient
+
+    from edgebench import data
+    from edgebench.models import MODELS
+
+    run_export(trial, "-o", f"{tmp_path}/model.onnx", "--split", "test")
+    path = MlflowClient("sqlite:///mlruns/mlflow.db").download_artifacts(trial, "checkpoint.pt")
+    model = MODELS["gap"]((3, 16, 16), 4, width=4, blocks=2).eval()
+    model.load_state_dict(torch.load(path, weights_only=True))
+    images = data.load("synthetic")
+    mean, std = (np.reshape(value, (1, 3, 1, 1)) for value in (images.mean, images.std))
+    inputs = ((images.test.images.numpy() / 255 - mean) / std).astype(np.float32)
+    running = ort.InferenceSession(tmp_path / "model.onnx")
+    for batch in (1, 7):
+        found = running.run(None, {"input": inputs[:batch]})[0]
+        expected = model(torch.from_numpy(inputs[:batch])).detach().numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    proof = json.loads((tmp_path / "model.proof.json").read_bytes())
+    content = (tmp_path / "model.onnx").read_bytes()
+    assert proof["files"]["model.onnx"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert [rung["name"] for rung in proof["ladder"]["rungs"]] == ["onnx"]
+    assert proof["ladder"]["rungs"][0]["images"] == 160
+
+
+def test_options_reach_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Int8, opset, softmax, calibration and JSON, in one run."""
+    run_export(
+        "small:0", "-o", f"{tmp_path}/small.onnx", "--int8", "--opset", "20", "--softmax",
+        "--calibration-count", "40", "--calibration-method", "percentile", "--format", "json",
+    )  # fmt: skip
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["int8"]["candidate"] == "percentile"
+    assert printed["int8"]["calibration_images"] == 40
+    model = onnx.load(tmp_path / "small.onnx")
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 20)]
+    assert [value.name for value in model.graph.output] == ["probabilities"]
+    assert "QuantizeLinear" in {node.op_type for node in model.graph.node}
+    held = json.loads((tmp_path / "small.proof.json").read_bytes())
+    assert held["ladder"] == printed["ladder"]
+
+
+def test_auto_tries_every_candidate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The report has each candidate's validation accuracy; one name tries one."""
+    run_export("small:0", "-o", f"{tmp_path}/a.onnx", "--int8", "--format", "json")
+    tried = json.loads(capsys.readouterr().out)["int8"]["validation_accuracy"]
+    assert {"minmax", "entropy", "percentile-99.99"} <= set(tried)
+    run_export(
+        "small:0", "-o", f"{tmp_path}/b.onnx", "--int8", "--int8-candidates", "entropy",
+        "--format", "json",
+    )  # fmt: skip
+    assert list(json.loads(capsys.readouterr().out)["int8"]["validation_accuracy"]) == ["entropy"]
+
+
+@pytest.mark.parametrize("output", ["out/", "out.onnx"])
+def test_a_failed_rung_is_exit_1_and_leaves_nothing(
+    tmp_path: Path, output: str, trial: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table is still printed and recorded, and the message names rung and operator."""
+    with pytest.raises(CheckFailed) as caught:
+        run_export("small:0", "-o", f"{tmp_path}/{output}", "--max-abs-diff", "0")
+    assert caught.value.exit_code == 1
+    assert caught.value.mistakes[0].startswith(
+        "the rung from PyTorch float32 to ONNX float32 failed: max_abs_diff "
+    )
+    assert "it grows most at '" in caught.value.mistakes[1]
+    assert caught.value.mistakes[2] == "nothing was written"
+    assert "NO" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    from mlflow import MlflowClient
+
+    path = MlflowClient("sqlite:///mlruns/mlflow.db").download_artifacts(trial, "proof.json")
+    assert json.loads(Path(path).read_bytes())["ladder"]["passed"] is False
+
+
+def test_the_store_alone_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command works from another folder, by the address of the store."""
+    uri = f"sqlite:///{Path.cwd()}/mlruns/mlflow.db"
+    monkeypatch.chdir(tmp_path)
+    run_export("small:0", "-o", "model.onnx", "--tracking-uri", uri)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.proof.json"]
+
+
+def refused(store: Path) -> int:
+    """Return the number of the trial that the budget refused."""
+    from edgebench.tracking import read_study
+
+    record = read_study("small", tracking_uri=f"sqlite:///{store}/mlruns/mlflow.db")
+    return next(row.trial for row in record.rows if row.state == "refused")
+
+
+def test_a_refused_run_has_nothing_to_export(store: Path, tmp_path: Path) -> None:
+    """The message says the state and the reason."""
+    number = refused(store)
+    with pytest.raises(EdgebenchError, match=f"'small:{number}' is refused .*: only a finished"):
+        run_export(f"small:{number}", "-o", f"{tmp_path}/m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["smal:best", "-o", "m.onnx"], "unknown study 'smal'; did you mean 'small'?"),
+        (["small:bset", "-o", "m.onnx"], "unknown trial of 'small' 'bset'; did you mean 'best'?"),
+        (["0123abcd", "-o", "m.onnx"], "unknown run '0123abcd'"),
+        (["small:0", "-o", "no/m.onnx"], "there is no folder 'no' to write 'm.onnx' in"),
+        (["small:0", "-o", "mlruns/"], "'mlruns' exists and is not empty; choose another folder"),
+        (["small:0", "-o", "sweep.yaml"], "'sweep.yaml' exists and is no folder"),
+        (
+            ["small:0", "-o", "m.onnx", "--opset", "12"],
+            "opset 12 is not one of 18 to 22; the nearest is 18",
+        ),
+        (
+            ["small:0", "-o", "m.onnx", "--int8-candidates", "etropy"],
+            "unknown int8 candidate 'etropy'; did you mean 'entropy'?",
+        ),
+        (
+            ["small:0", "-o", "m.onnx", "--calibration-count", "0"],
+            "--calibration-count must be at least 1, but got 0; the nearest valid value is 1",
+        ),
+        (
+            ["small:0", "-o", "m.onnx", "--dataset", "digits"],
+            "'digits' is not the data set that 'trial-0000-gap",
+        ),
+    ],
+)
+def test_mistakes_are_named_and_nothing_is_written(arguments: list[str], message: str) -> None:
+    """Exit 2, one message, and the folder is as it was."""
+    before = sorted(path.name for path in Path.cwd().iterdir())
+    with pytest.raises(EdgebenchError) as caught:
+        run_export(*arguments)
+    assert message in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert sorted(path.name for path in Path.cwd().iterdir()) == before
+
+
+def test_a_run_without_a_checkpoint_is_named(store: Path, tmp_path: Path, trial: str) -> None:
+    """The record is there, the weights are not."""
+    [checkpoint] = (store / "mlruns" / "artifacts").rglob("checkpoint.pt")
+    hidden = checkpoint.rename(tmp_path / "hidden.pt")
+    try:
+        with pytest.raises(EdgebenchError, match=f"run '{trial}' has no 'checkpoint.pt'"):
+            run_export(trial, "-o", f"{tmp_path}/m.onnx")
+    finally:
+        hidden.rename(checkpoint)
+
+
+def test_verify_fails_with_exit_1_on_a_touched_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names the file; JSON holds the same."""
+    run_export("small:0", "-o", f"{tmp_path}/out", "--calibration-method", "minmax")
+    model = onnx.load(tmp_path / "out" / "model.onnx")
+    model.doc_string = "touched"
+    onnx.save(model, tmp_path / "out" / "model.onnx")
+    capsys.readouterr()
+    with pytest.raises(CheckFailed) as caught:
+        verify.main([f"{tmp_path}/out", "--format", "json"], standalone_mode=False)
+    expected = "model.onnx is not the file that was proven: its SHA-256 differs"
+    assert caught.value.mistakes == (expected,)
+    assert json.loads(capsys.readouterr().out)["problems"] == [expected]
+
+
+def test_bench_says_whose_latency_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Figures are finite and positive, and the label is on both streams."""
+    run_export("small:0", "-o", f"{tmp_path}/m.onnx")
+    capsys.readouterr()
+    bench.main([f"{tmp_path}/m.onnx", "--runs", "5", "--format", "json"], standalone_mode=False)
+    found = json.loads(capsys.readouterr().out)
+    assert 0 < found["host_latency_median_ms"] <= found["host_latency_p95_ms"] < math.inf
+    bench.main([f"{tmp_path}/m.onnx", "--runs", "5"], standalone_mode=False)
+    printed = capsys.readouterr()
+    assert "host_latency_median_ms" in printed.out
+    assert printed.err == "host latency: this computer's CPU, not a device\n"
+
+
+def test_bench_refuses_what_is_no_model(tmp_path: Path) -> None:
+    """A missing file names its neighbour; another kind of file is called that."""
+    (tmp_path / "model.onnx").write_text("hello")
+    with pytest.raises(EdgebenchError, match=r"cannot read '.*modl.onnx'.*did you mean '.*/model"):
+        bench.main([f"{tmp_path}/modl.onnx"], standalone_mode=False)
+    with pytest.raises(EdgebenchError, match=r"is no ONNX file, or a truncated one$"):
+        bench.main([f"{tmp_path}/model.onnx"], standalone_mode=False)
+    (tmp_path / "model.onnx").write_bytes(b"")
+    with pytest.raises(EdgebenchError, match=r"is no ONNX model: it holds no operator$"):
+        bench.main([f"{tmp_path}/model.onnx"], standalone_mode=False)
