@@ -199,7 +199,7 @@ def test_the_table_shows_the_reports_numbers(opened: Page, record: StudyRecord) 
         shown = {key.removesuffix(" ▲"): value for key, value in cells.items()}
         for key, value in row.items():
             expected = value if isinstance(value, str) else text(value)
-            assert shown[key] == (str(value) if key == "learning_rate" else expected), key
+            assert shown[key] == expected, key
 
 
 def test_the_pages_data_are_the_jsons_numbers(record: StudyRecord) -> None:

@@ -18,6 +18,7 @@ from edgebench.record import StudyRecord
 from edgebench.views import (
     LONGEST_NOTE,
     comparison_url,
+    describe,
     front_url,
     links,
     log_pictures,
@@ -115,6 +116,17 @@ def test_note_and_view_are_written_to_a_real_store(tmp_path: Path) -> None:
     ]
     found = client.search_runs([experiment_id], "tags.kind = 'trial'")
     assert len(found) == 12
+
+
+def test_a_run_is_described_in_the_store(tmp_path: Path) -> None:
+    """The table row as the run's description; a run that is not there is logged, not raised."""
+    client, _, record = write_study(tmp_path, synthetic(2))
+    refused = dataclasses.replace(record.rows[0], state="failed", reason="the loss is NaN")
+    assert describe(client, refused, record)
+    tags = client.get_run(refused.run_id).data.tags
+    assert tags["fits"] == "failed: the loss is NaN"
+    assert "failed: the loss is NaN" in tags["mlflow.note.content"]
+    assert not describe(client, dataclasses.replace(refused, run_id="gone"), record)
 
 
 def test_pictures_are_logged_on_the_sweeps_run(tmp_path: Path) -> None:

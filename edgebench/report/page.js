@@ -197,21 +197,20 @@ function chart(fitting, top) {
   const rows = study.rows.filter(known);
   const groups = [...new Set(study.rows.map((row) => String(row.params[by] ?? "–")))].sort(
     (a, b) => a.localeCompare(b, "en", { numeric: true }));
-  const traces = groups.map((group, i) => {
-    const inside = rows.filter((row) => String(row.params[by] ?? "–") === group);
-    const fits = inside.map((row) => fitting.has(row));
+  const traces = groups.flatMap((group, i) => [true, false].map((fits) => {
+    const inside = rows.filter((row) =>
+      String(row.params[by] ?? "–") === group && fitting.has(row) === fits);
     return {
-      type: "scatter", mode: "markers", name: group,
+      type: "scatter", mode: "markers", name: group, legendgroup: group, showlegend: fits,
       x: inside.map((row) => at(row, x)), y: inside.map((row) => at(row, y)),
       customdata: inside.map((row) => row.trial), text: inside.map(hover),
       hovertemplate: "%{text}<extra></extra>",
       marker: {
-        size: fits.map((fit) => (fit ? 10 : 7)), opacity: fits.map((fit) => (fit ? 0.95 : 0.3)),
-        color: COLOURS[i % COLOURS.length],
-        symbol: fits.map((fit) => MARKS[i % MARKS.length] + (fit ? "" : "-open")),
+        size: fits ? 10 : 7, opacity: fits ? 0.95 : 0.35, color: COLOURS[i % COLOURS.length],
+        symbol: MARKS[i % MARKS.length] + (fits ? "" : "-open"),
       },
     };
-  });
+  }));
   const steps = staircase(fitting, x, y);
   traces.push({
     type: "scatter", mode: "lines", name: "front on these axes", hoverinfo: "skip",
@@ -380,7 +379,7 @@ function choose(row) {
   $("detail").hidden = false;
   $("detail-name").textContent = row.name;
   $("detail-verdict").textContent = row.state === "finished" ? `finished, run ${row.run_id}` : row.verdict;
-  const facts = [...Object.keys(row.params).map((name) => [name, String(row.params[name])]),
+  const facts = [...Object.keys(row.params).map((name) => [name, String(shown(row, name))]),
     ...Object.keys(row.metrics).map((name) => [title(name), String(shown(row, name))])];
   $("facts").replaceChildren(tableOf([], facts));
   const layers = row.layers === null ? [] : study.layers[row.layers];

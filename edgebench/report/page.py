@@ -93,7 +93,8 @@ def _row(row: Row, record: StudyRecord, *, on_front: bool, units: str) -> dict[s
         "on_front": on_front,
         "params": plain(row.params),
         "metrics": metrics,
-        "texts": {k: text(quantity(k, v), units) for k, v in row.metrics.items()},
+        "texts": {k: text(v, units) for k, v in row.params.items()}
+        | {k: text(quantity(k, v), units) for k, v in row.metrics.items()},
         "curves": curves,
     }
 
