@@ -25,6 +25,7 @@ from edgebench.quantization import (
     best,
     candidates,
     float_operators,
+    outline,
     quantize,
     spread,
 )
@@ -44,6 +45,20 @@ def test_every_family_and_choice_is_int8_throughout(case: Case) -> None:
     exact = answers(graph, images)
     apart = difference(exact, answers(small, images))
     assert apart.max_abs_diff < 0.03 * float(np.ptp(exact))
+
+
+@pytest.mark.parametrize("case", cases(), ids=label)
+def test_the_outline_of_a_sketch_has_the_footprint_of_the_int8_file(case: Case) -> None:
+    """What the gate measures before training is what ships, layer by layer, for every family."""
+    from edgebench.footprint import CONVENTIONS, measure
+    from edgebench.profiling import profile
+    from edgebench.sketch import sketch
+
+    model, graph = exported(case)
+    shipped = profile(quantize(graph, normalised(pixels(20))))
+    planned = profile(outline(sketch(model, SHAPE)))
+    for convention in CONVENTIONS:
+        assert measure(planned, convention).as_dict() == measure(shipped, convention).as_dict()
 
 
 @pytest.mark.parametrize("opset", [20, 22])

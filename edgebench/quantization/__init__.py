@@ -6,7 +6,14 @@ int8 activations comes out, with the same bytes each time. Nothing here needs Py
 
 from edgebench.quantization.calibration import METHODS, Calibration, Method
 from edgebench.quantization.candidates import AUTO, CANDIDATES, Choice, best, candidates
-from edgebench.quantization.qdq import COUNT, FloatOperator, float_operators, quantize, spread
+from edgebench.quantization.qdq import (
+    COUNT,
+    FloatOperator,
+    float_operators,
+    outline,
+    quantize,
+    spread,
+)
 
 __all__ = [
     "AUTO",
@@ -20,6 +27,7 @@ __all__ = [
     "best",
     "candidates",
     "float_operators",
+    "outline",
     "quantize",
     "spread",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,22 @@ def quantize(
         how["percentile"] = percentile
     metadata = {entry.key: entry.value for entry in onnx_model.metadata_props}
     return tidy(quantised, metadata | {"edgebench.int8": json.dumps(how)})
+
+
+def outline(onnx_model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the int8 graph that ``onnx_model`` will have, whatever its weights and images are.
+
+    For a footprint before training: the operators, shapes and data types are those of `quantize`,
+    all scales are placeholders. Weights without data, as a sketch has them, are read as zeros.
+    """
+    filled = onnx.shape_inference.infer_shapes(onnx_model)
+    for tensor in filled.graph.initializer:
+        floats = tensor.data_type == onnx.TensorProto.FLOAT
+        if floats and not tensor.raw_data and not tensor.float_data:
+            tensor.raw_data = bytes(4 * math.prod(tensor.dims))
+    graph = filled.graph
+    values = {value for node in graph.node for value in node.output} | {graph.input[0].name}
+    return _rewrite(filled, dict.fromkeys(values, (-1.0, 1.0)))
 
 
 def spread(total: int, count: int) -> npt.NDArray[np.int64]:
