@@ -113,8 +113,10 @@ def test_int8_follows_from_what_is_asked() -> None:
 def test_the_test_split_is_sealed() -> None:
     """No search may optimise what it must not read."""
     assert mistakes(metrics=[{"name": "test/accuracy", "goal": "maximize"}]) == [
-        "metrics[0].name: 'test/accuracy' is sealed: a search never reads the test split; the "
-        "nearest valid value is 'val/accuracy_best'"
+        (
+            "metrics[0].name: 'test/accuracy' is sealed: a search never reads the test split; the "
+            "nearest valid value is 'val/accuracy_best'"
+        )
     ]
 
 
