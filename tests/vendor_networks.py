@@ -18,14 +18,14 @@ from onnx import TensorProto, helper
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "st_networks.json").read_text("utf-8"))
 Network = Mapping[str, Any]
 NETWORKS: list[Network] = GOLDEN["networks"]
-UNREADABLE = ("lstm", "lite", "upsample", "gather", "transpose")
+UNREADABLE = ("lstm", "lite", "gather", "transpose")
 """Kernels whose operands the reports do not say."""
 
 
 def complete(network: Network) -> bool:
     """Tell whether every node is there and can be rebuilt."""
     kernels = [node["kernel"] for node in network["nodes"]]
-    strange = any(word in kernel for kernel in kernels for word in (*UNREADABLE, "concat"))
+    strange = any(word in kernel for kernel in kernels for word in UNREADABLE)
     return network["c_nodes"] == len(kernels) and not strange
 
 
@@ -76,13 +76,33 @@ class Rebuilt:
         return self.written[-1][2]
 
     def _other(self, node: Mapping[str, Any], source: str) -> str:
-        for _, _, name, shape in reversed(self.written):
-            if shape == node["in"] and name != source:
+        """Return the latest result of that shape that is still whole and does not feed ``source``."""
+        made = source.removesuffix(".dq")
+        feeding = {i for one in self.nodes for i in one.input if made in one.output}
+        spoiled: list[tuple[int, int]] = []
+        for place, _, name, shape in reversed(self.written):
+            end = place + prod(shape) * node["bits"] // 8
+            whole = all(end <= low or place >= high for low, high in spoiled)
+            if shape == node["in"] and name not in {source, *feeding} and whole:
                 return name
-        raise AssertionError(node["name"])
+            spoiled.append((place, end))
+        return self._emit("Identity", [source], f"{source}.again")
+
+    def _unread(self, node: Mapping[str, Any]) -> list[str]:
+        """Return the results of the same height and width that nothing has read yet."""
+        read = {name for one in self.nodes for name in one.input}
+        return [
+            name
+            for _, _, name, shape in self.written
+            if shape[:-1] == node["out"][:-1] and name not in read
+        ]
 
     def _note(self, node: Mapping[str, Any], name: str) -> None:
         self.written.append((node["at"][1], prod(node["out"]), name, node["out"]))
+
+    def _axes(self, name: str) -> str:
+        self.weights.append(helper.make_tensor(f"{name}.axes", TensorProto.INT64, [1], [3]))
+        return f"{name}.axes"
 
     def _weight(self, name: str, shape: list[int], code: int = TensorProto.FLOAT) -> str:
         self.weights.append(TensorProto(name=name, data_type=code, dims=shape))
@@ -140,6 +160,16 @@ class Rebuilt:
         elif kernel == "forward_bn":
             parts = [self._weight(f"{name}.{i}", [node["out"][-1]]) for i in range(4)]
             result = self._emit("BatchNormalization", [source, *parts], name)
+        elif kernel == "forward_concat":
+            parts = self._unread(node)
+            result = self._emit("Concat", parts if len(parts) > 1 else [source] * 2, name, axis=1)
+        elif kernel == "forward_upsample_nearest":
+            self._weight(f"{name}.roi", [0])
+            scales = [1.0, 1.0, *(b / a for a, b in zip(node["in"][:2], node["out"], strict=False))]
+            self.weights.append(
+                helper.make_tensor(f"{name}.scales", TensorProto.FLOAT, [4], scales)
+            )
+            result = self._emit("Resize", [source, "", f"{name}.scales"], name)
         elif kernel == "forward_pad":
             sides = node["pad"]
             pads = [0, 0, sides[0], sides[2], 0, 0, sides[1], sides[3]]
@@ -176,10 +206,14 @@ class Rebuilt:
         self, node: Mapping[str, Any], source: str, padded: Mapping[str, Any] | None
     ) -> str:
         name, shapes = node["name"], {one[0]: one[1] for one in node["weights"]}
-        outputs, groups, signal = node["out"][-1], node["groups"], len(node["filter"]) == 1
+        outputs, signal = node["out"][-1], len(node["filter"]) == 1
         if "nl_pool" in node["kernel"]:
             outputs = shapes["bias"][0]
         weight = [outputs, prod(shapes["weights"]) // outputs // prod(node["filter"])]
+        if len(node["in"]) == 2 == len(node["filter"]):  # a signal under a kernel of two dimensions
+            source = self._emit("Unsqueeze", [source, self._axes(name)], f"{name}.image")
+            if self.quantised:
+                source = self._pair(source)
         top, bottom, left, right = (padded or node)["pad"]
         parts = [
             self._constant(f"{name}.weight", [*weight, *node["filter"]], outputs),
@@ -191,7 +225,7 @@ class Rebuilt:
             name,
             pads=[top, bottom] if signal else [top, left, bottom, right],
             strides=node["stride"],
-            group=groups,
+            group=node.get("groups", 1),
         )
         if "nl_pool" not in node["kernel"]:
             return result
@@ -210,11 +244,46 @@ class Rebuilt:
 
 def _channels_first(node: Mapping[str, Any]) -> list[int]:
     shape: list[int] = node["in"]
-    if "filter" not in node:  # a vector, whatever it is called
-        return [prod(shape)] if "bits" in node and len(shape) < 3 else [shape[-1], *shape[:-1]]
+    if "filter" not in node and "pool" not in node and prod(shape) in shape and len(shape) < 3:
+        return [prod(shape)]  # a vector, whatever it is called
     return [shape[-1], *shape[:-1]] if len(shape) > 1 else [1, *shape]
 
 
 def rebuild(network: Network) -> onnx.ModelProto:
     """Return ``network`` as an ONNX model without weight data."""
     return Rebuilt(network).model()
+
+
+def single(node: Mapping[str, Any]) -> onnx.ModelProto:
+    """Return one node of a report as a model of its own."""
+    channels = node["weights"][0][1][-1] if "weights" in node and "filter" in node else 0
+    joined = len(node["in"]) == 3 and channels == node["in"][1] * node["in"][2]
+    shape = [node["in"][0], channels] if joined else node["in"]
+    return rebuild({"nodes": [node | {"in": shape, "name": node["name"] + "_alone"}]})
+
+
+def overlap_of(pair: Mapping[str, Any]) -> int:
+    """Return the distance that the rule gives for an overlapped pair of a report."""
+    from edgebench.footprint import st
+    from edgebench.footprint.kernels import schedule
+    from edgebench.profiling.counting import profile_of
+    from edgebench.profiling.graph import build
+    from edgebench.profiling.simplify import simplify
+
+    groups = pair["in"][-1] if "dw" in pair["kernel"] else 1
+    channels, filters = pair["in"][-1], pair["out"][-1]
+    node = dict(pair) | {"name": "pair", "at": [0, 0], "groups": groups}
+    node |= {"pool_function": "max", "nonlinearity": "relu"} if "pool" in pair else {}
+    if "filter" in pair:
+        shape = [filters, *pair["filter"], channels // groups]
+        node["weights"] = [["weights", shape], ["bias", [filters]]]
+    if len(pair["in"]) == 2 == len(pair.get("filter", ())):
+        node["in"] = [pair["in"][0], 1, channels]
+    if pair["kernel"] == "forward_lite_pad_constant":
+        return prod(pair["out"]) - prod(pair["in"])
+    found = profile_of(simplify(build(rebuild({"nodes": [node]}))))
+    plan = schedule(found, pools=True, activations=False)
+    kernel = plan.kernels[0]
+    distance = st.overlap(plan, kernel, plan.reads(kernel)[0])
+    assert distance is not None
+    return distance // 4 if pair["kernel"] == "forward_pad" and pair["bits"] == 8 else distance

@@ -7,7 +7,7 @@ The overlaps are chosen so that the busiest step needs least; then the buffers a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 from edgebench.footprint.kernels import Kernel, Schedule
@@ -86,6 +86,7 @@ def overlapped(
     scratch: Mapping[int, int],
     distances: Mapping[tuple[int, str], int],
     extra: Mapping[str, int],
+    alone: Set[int],
 ) -> Plan:
     """Plan like the vendor's tools: an output may grow into the input that its kernel consumes.
 
@@ -94,9 +95,10 @@ def overlapped(
         scratch: Bytes of working memory of each step that needs some.
         distances: (step, input) -> how far below that input the step's output must begin.
         extra: Bytes that a kernel reads beyond a tensor's end.
+        alone: Steps that overlap only while no other tensor waits (beside a residual they do not).
     """
     lives = lifetimes(plan, extra)
-    stages = _stages(plan, lives, scratch, distances)
+    stages = _stages(plan, lives, scratch, distances, alone)
     target, chosen, gaps = _choose(stages)
     buffers = lives.buffers()
     overlaps: dict[tuple[str, str], int] = {}
@@ -123,6 +125,7 @@ def _stages(
     lives: Lifetimes,
     scratch: Mapping[int, int],
     distances: Mapping[tuple[int, str], int],
+    alone: Set[int],
 ) -> list[_Stage]:
     size = {name: _round(value) for name, value in lives.sizes.items()}
     born: dict[int, list[str]] = {}
@@ -139,7 +142,7 @@ def _stages(
         stage = _Stage(inputs, outputs, _round(scratch.get(step, 0)))
         stage.others = alive - sum(inputs.values()) - sum(outputs.values())
         ending = [n for n in inputs if lives.last[n] == step and (step, n) in distances]
-        if ending and len(outputs) == 1:
+        if ending and len(outputs) == 1 and not (step in alone and stage.others):
             stage.consumed = max(ending, key=lambda name: inputs[name])
             stage.distance = _round(max(distances[step, stage.consumed], 0))
         stages.append(stage)

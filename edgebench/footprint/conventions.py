@@ -56,7 +56,10 @@ def _vendor_memory(plan: Schedule) -> Memory:
                 distances[step, name] = distance
             if st.reads_beyond(plan.profile, kernel):
                 extra[name] = 1
-    found = arena.overlapped(plan, _vendor_scratch(plan), distances, extra)
+    alone = {
+        step for step, one in enumerate(plan.kernels) if plan.profile.is_quantised(one.main)
+    }
+    found = arena.overlapped(plan, _vendor_scratch(plan), distances, extra, alone)
     return Memory(found.peak, found)
 
 

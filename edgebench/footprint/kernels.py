@@ -108,7 +108,7 @@ def schedule(profile: Profile, *, pools: bool, activations: bool) -> Schedule:
             continue
         if operator.kind == "alias":
             source = operator.inputs[0]
-            storage[operator.outputs[0]] = storage.get(source, source)
+            storage |= dict.fromkeys(operator.outputs, storage.get(source, source))
             continue
         chain = _chain(profile, operator, readers, pools=pools, activations=activations)
         taken.update(id(one) for one in chain)

@@ -59,8 +59,6 @@ def macc(profile: Profile, operator: Operator) -> int | None:
 
 def _reduction(profile: Profile, operator: Operator) -> int | None:
     elements = profile.tensors[operator.inputs[0]].elements
-    if operator.attributes.get("pools"):
-        return elements  # a mean over the image is an average pool
     factors = _INPUT_FACTOR | _ASSUMED_INPUT_FACTOR
     factor = factors.get(operator.op)
     return None if factor is None else factor * elements

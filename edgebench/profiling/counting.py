@@ -11,7 +11,7 @@ from typing import Any
 
 from edgebench.profiling.folding import explicit_pads, pad_amounts, window
 from edgebench.profiling.graph import Graph, Node, Value
-from edgebench.profiling.layout import ALIASES
+from edgebench.profiling.layout import ALIASES, reduced_axes
 from edgebench.profiling.operators import Constant, Operator, Profile, Quantisation, Tensor
 
 KINDS: dict[str, str] = {
@@ -97,6 +97,8 @@ def kind_of(graph: Graph, node: Node) -> str:
     """Return the class of rule that ``node`` falls under; ``unknown`` where there is none."""
     if not node.known:
         return "unknown"
+    if "_pools" in node.attributes:
+        return "pool"
     if node.op in ALIASES:
         return "alias"
     if node.op in ACTIVATIONS:
@@ -153,8 +155,12 @@ def _window_attributes(graph: Graph, node: Node) -> dict[str, Any]:
 
     An operator of one dimension has it as its height. A convolution of three keeps them all.
     """
-    kernel, strides, dilations = window(graph, node)
-    pads = explicit_pads(graph, node)
+    if "_pools" in node.attributes:
+        kernel = strides = list(node.attributes["_pools"])
+        dilations, pads = [1] * len(kernel), [0] * 2 * len(kernel)
+    else:
+        kernel, strides, dilations = window(graph, node)
+        pads = explicit_pads(graph, node)
     if len(kernel) == 1:
         kernel, strides, dilations = [*kernel, 1], [*strides, 1], [*dilations, 1]
         pads = [pads[0], 0, pads[1], 0]
@@ -165,16 +171,6 @@ def _window_attributes(graph: Graph, node: Node) -> dict[str, Any]:
         "pads": tuple(pads),
         "group": int(node.attributes.get("group", 1)),
     }
-
-
-def reduced_axes(graph: Graph, node: Node) -> tuple[int, ...]:
-    """Return the axes that a reduction removes or makes one."""
-    rank = len(graph.values[node.inputs[0]].shape)
-    axes = node.attributes.get("axes")
-    if axes is None and len(node.inputs) > 1 and node.inputs[1]:
-        axes = graph.data(node.inputs[1])
-    found = range(rank) if axes is None else [int(axis) % rank for axis in axes]
-    return tuple(sorted(found))
 
 
 def _constants(graph: Graph, node: Node, kind: str) -> tuple[Constant, ...]:

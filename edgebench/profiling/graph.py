@@ -50,7 +50,8 @@ class Value:
 
     def data(self) -> Array | None:
         """Return the value of a small constant, or None where it is not stored or is large."""
-        if self.array is None and self.tensor is not None and np.prod(self.shape) <= SMALL:
+        stored = self.tensor is not None and self.tensor.data_location != TensorProto.EXTERNAL
+        if self.array is None and stored and self.tensor and np.prod(self.shape) <= SMALL:
             try:
                 self.array = numpy_helper.to_array(self.tensor)
             except (ValueError, TypeError):  # a sketch names the dimensions and stores nothing

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from edgebench.profiling.graph import Graph, Node
 
 ALIASES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Alias"})
@@ -69,10 +71,52 @@ def _reaches_image(
     return False
 
 
-def free_identical(graph: Graph) -> None:
-    """Drop steps that change nothing: a pad, slice, expand or average of one element by one."""
+def means_are_pools(graph: Graph) -> None:
+    """Mark the reductions over an image's sides: they are pools, whatever they are called.
+
+    Keras' global pooling arrives as a ReduceMean over the sides of a channels-last image. Of rank
+    3, the middle axis is a signal's length; the last one only where an image operator stands
+    before it, otherwise it is the features that a normalisation averages.
+    """
+    consumers, producers = graph.consumers(), graph.producers()
     for node in graph.nodes:
-        if node.op in ("Pad", "Slice", "Expand", "Tile", "Split") and len(node.outputs) == 1:
-            source, result = graph.values[node.inputs[0]], graph.values[node.outputs[0]]
-            if source.shape == result.shape:
-                node.op = "Alias"
+        if node.op not in ("ReduceMean", "ReduceMax"):
+            continue
+        rank = len(graph.values[node.inputs[0]].shape)
+        axes = reduced_axes(graph, node)
+        sides = (rank == 4 and axes in ((2, 3), (1, 2))) or (rank == 3 and axes == (1,))
+        if sides or (
+            rank == 3 and axes == (2,) and _reaches_image(graph, node, producers, consumers, up=True)
+        ):
+            node.attributes["_pools"] = [graph.values[node.inputs[0]].shape[a] for a in axes]
+
+
+def reduced_axes(graph: Graph, node: Node) -> tuple[int, ...]:
+    """Return the axes that a reduction removes or makes one."""
+    rank = len(graph.values[node.inputs[0]].shape)
+    axes = node.attributes.get("axes")
+    if axes is None and len(node.inputs) > 1 and node.inputs[1]:
+        axes = graph.data(node.inputs[1])
+    found = range(rank) if axes is None else [int(axis) % rank for axis in axes]
+    return tuple(sorted(found))
+
+
+def free_identical(graph: Graph) -> None:
+    """Make free what changes nothing, and the pieces of a vector, which lie where they lay."""
+    for node in graph.nodes:
+        if node.op not in ("Pad", "Slice", "Expand", "Tile", "Split"):
+            continue
+        shape = graph.values[node.inputs[0]].shape
+        same = all(graph.values[name].shape == shape for name in node.outputs)
+        vector = len(shape) <= 2 and prod(shape) == shape[-1]
+        piece = node.op == "Split" or (node.op == "Slice" and _every_element(graph, node))
+        if same or (vector and piece):
+            node.op = "Alias"
+
+
+def _every_element(graph: Graph, node: Node) -> bool:
+    """Tell whether a slice takes neighbouring elements, none skipped."""
+    if len(node.inputs) < 5 or not node.inputs[4]:
+        return True
+    steps = graph.data(node.inputs[4])
+    return steps is not None and bool((steps == 1).all())

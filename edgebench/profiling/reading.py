@@ -12,6 +12,7 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
+from onnx.external_data_helper import load_external_data_for_tensor
 
 from edgebench.errors import EdgebenchError
 
@@ -37,12 +38,10 @@ def read(model: onnx.ModelProto | Path | str | bytes) -> onnx.ModelProto:
         raise EdgebenchError(f"no such file: {path}")
     if path.stat().st_size == 0:
         raise EdgebenchError(f"{path} is empty, not an ONNX model")
-    with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-        memoryview(mapped) as view,
-    ):
-        light = _parsed(view, str(path))
+    with path.open("rb") as file:
+        # Closed with its last view: a parsing error still holds one.
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    light = _parsed(memoryview(mapped), str(path))
     _checked(light, str(path))
     _check_external(light, path)
     return light
@@ -86,6 +85,9 @@ def _check_external(model: onnx.ModelProto, path: Path) -> None:
                 f"{path}: the external file '{file.name}' is truncated: '{tensor.name}' ends at "
                 f"byte {end:,} of {file.stat().st_size:,}"
             )
+        if 0 < int(entry.get("length", 0)) <= KEPT_BYTES:  # it may be a shape
+            load_external_data_for_tensor(tensor, str(path.parent))
+            tensor.data_location = onnx.TensorProto.DEFAULT
 
 
 class _BrokenWireError(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from edgebench.profiling.folding import expand_fused, fold_constants_into_linear, merge_pads
 from edgebench.profiling.graph import Graph
-from edgebench.profiling.layout import free_identical, free_layout_transposes
+from edgebench.profiling.layout import free_identical, free_layout_transposes, means_are_pools
 from edgebench.profiling.quantised import absorb_quantisation
 
 
@@ -19,6 +19,7 @@ def simplify(graph: Graph) -> Graph:
     expand_fused(graph)
     while merge_pads(graph) or fold_constants_into_linear(graph):
         pass
+    means_are_pools(graph)
     free_layout_transposes(graph)
     free_identical(graph)
     return graph
