@@ -7,7 +7,6 @@ everything that writes here is best effort: it logs what went wrong and never ra
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import logging
 import time
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from edgebench.record import Row, StudyRecord
-from edgebench.report.document import axes_shown, metrics_shown, notes, table_one, trials, verdict
+from edgebench.report.document import metrics_shown, notes, table_one, trials, verdict
 from edgebench.report.front import front
 from edgebench.report.table import render
 
@@ -82,9 +81,9 @@ def links(
 
 def run_tags(row: Row, record: StudyRecord) -> dict[str, str]:
     """Return the tags that let a run speak for itself: its table row, and whether it fits."""
-    [shown] = trials(_only(row, record))
-    described = render([shown | {"fits": verdict(row, record)}], "markdown")
-    return {NOTE_TAG: described, "fits": verdict(row, record)}
+    [shown] = trials(record, [row])
+    del shown["front"]  # true of the study as it stands, not of the run
+    return {NOTE_TAG: render([shown], "markdown"), "fits": verdict(row, record)}
 
 
 def describe(client: MlflowClient, row: Row, record: StudyRecord) -> bool:
@@ -186,11 +185,8 @@ def view_state(record: StudyRecord) -> dict[str, Any]:
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": [
-            *(f"metrics.`{name}`" for name in shown),
-            *(f"params.`{axis}`" for axis in axes_shown(record.rows)),
-            "tags.`fits`",
-        ],
+        # No params: tags stand right of them, and ``fits`` would be out of sight.
+        "selectedColumns": [*(f"metrics.`{name}`" for name in shown), "tags.`fits`"],
         "columnOrder": [],
         "columnWidths": {},
         "runsExpanded": {},
@@ -224,7 +220,3 @@ def view_state(record: StudyRecord) -> dict[str, Any]:
         },
         "chartsSearchFilter": "",
     }
-
-
-def _only(row: Row, record: StudyRecord) -> StudyRecord:
-    return dataclasses.replace(record, rows=[row])

@@ -79,7 +79,16 @@ def test_a_run_says_its_table_row_and_why_it_was_refused() -> None:
     assert tags["fits"] == "refused: ROM 73,000,000 B is over 20,000,000 B by 53,000,000 B"
     assert "73.00 MB" in tags["mlflow.note.content"]
     assert tags["fits"] in tags["mlflow.note.content"]
-    assert run_tags(record.rows[0], record)["fits"] == "yes"
+    assert run_tags(record.rows[0], record) == {
+        "fits": "yes",
+        "mlflow.note.content": (
+            "| trial | family | width | hidden | accuracy | test accuracy | MACC | parameters "
+            "| ROM | RAM | fits |\n"
+            "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n"
+            "| 0 | vgg | 64 | 1024 | 88.20 % | 87.19 % | 43.95 M | 4.58 M | 18.32 MB | 97.28 kB "
+            "| yes |\n"
+        ),
+    }
 
 
 def test_the_note_holds_front_trials_and_how_to_read_them() -> None:

@@ -85,8 +85,11 @@ def axes_shown(rows: Sequence[Row]) -> dict[str, str]:
     }
 
 
-def trials(record: StudyRecord) -> list[dict[str, object]]:
-    """Return one row a trial: axes that vary, metrics, whether it fits or why not, front mark."""
+def trials(record: StudyRecord, rows: Sequence[Row] | None = None) -> list[dict[str, object]]:
+    """Return one row a trial: axes that vary, metrics, whether it fits or why not, front mark.
+
+    ``rows`` narrows it to some of the study's trials, with the study's columns.
+    """
     axes, metrics = axes_shown(record.rows), metrics_shown(record)
     members = {row.trial for row in front(record.rows, record.objectives)}
     return [
@@ -97,7 +100,7 @@ def trials(record: StudyRecord) -> list[dict[str, object]]:
             "front": "●" if row.trial in members else "",
             "fits": verdict(row, record),
         }
-        for row in record.rows
+        for row in (record.rows if rows is None else rows)
     ]
 
 
