@@ -1,0 +1,371 @@
+"""Footprints: the reference's table, conventions in their order, targets and their messages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto
+from onnx_graphs import Sketchpad
+
+from edgebench.errors import CheckFailed, EdgebenchError
+from edgebench.footprint import (
+    CONVENTIONS,
+    TARGETS,
+    Footprint,
+    Target,
+    load_target,
+    measure,
+    require_known,
+    smallest_fitting,
+)
+from edgebench.footprint.explain import costliest, living_at_peak, peak_layer, timeline
+from edgebench.profiling import Profile, profile
+
+
+def reference(kind: str, *, softmax: bool = True) -> Profile:
+    """Return the reference's network: three blocks, then a hidden layer (vgg) or a mean (gap)."""
+    pad = Sketchpad()
+    value, channels = "input", 3
+    for block in range(3):
+        filters = 64 * 2**block
+        conv = pad.conv(value, filters, channels, name=f"conv{block}", pads=[1, 1, 1, 1])
+        value = pad.add("MaxPool", [pad.add("Relu", [conv])], kernel_shape=[2, 2], strides=[2, 2])
+        channels = filters
+    if kind == "vgg":
+        value = pad.dense(pad.add("Flatten", [value]), 1024, 4096)
+        value = pad.dense(pad.add("Relu", [value]), 10, 1024)
+    else:
+        value = pad.dense(pad.add("Flatten", [pad.add("GlobalAveragePool", [value])]), 10, 256)
+    if softmax:
+        value = pad.add("Softmax", [value], axis=1)
+    return profile(pad.model(value, shape=("N", 3, 32, 32)))
+
+
+# The reference's Table 1 --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "macs", "macc", "parameters", "weights", "rom", "ram"),
+    [
+        ("vgg", 43_722_752, 43_954_784, 4_576_394, 18_305_576, "18.32", 97_280),
+        ("gap", 39_520_768, 39_754_848, 373_386, 1_493_544, "1.51", 97_020),
+    ],
+)
+def test_table_1(
+    kind: str, macs: int, macc: int, parameters: int, weights: int, rom: str, ram: int
+) -> None:
+    """MACs, MACC, parameters and weights exact, ROM to the printed digits, RAM within 0.5 %."""
+    found = measure(reference(kind))
+    assert (found.macs, found.macc) == (macs, macc)
+    assert (found.parameters, found.weights_bytes) == (parameters, weights)
+    assert f"{found.rom_bytes / 1e6:.2f}" == rom
+    assert found.ram_bytes == pytest.approx(ram, rel=0.005)
+    assert found.activations_bytes == 94_316
+    assert measure(reference(kind, softmax=False)).macc == macc - 150
+
+
+def test_table_1_layer_by_layer() -> None:
+    """The fused blocks as the rules of the reports count them."""
+    rows = [row.macc for row in measure(reference("vgg")).layers]
+    assert rows == [1_900_608, 18_940_032, 18_907_392, 4_195_328, 1_024, 10_250, 150]
+    assert sum(row.macs for row in measure(reference("vgg")).layers) == 43_722_752
+
+
+def test_runtime_memory_of_table_1() -> None:
+    """420 + 76 an array + 60 a flattened tensor + the nodes' own, by hand."""
+    nodes_vgg, nodes_gap = 3 * 204 + 2 * 96 + 96 + 100, 3 * 204 + 136 + 96 + 100
+    assert measure(reference("vgg")).runtime_ram_bytes == 420 + 76 * 24 + 60 + nodes_vgg == 3_304
+    assert measure(reference("gap")).runtime_ram_bytes == 420 + 76 * 21 + nodes_gap == 2_960
+
+
+@pytest.mark.parametrize(
+    ("convention", "activations"),
+    [
+        ("st", 94_316),  # ST's rules, by hand: 12,288 + 65,536 + 108 + 16,384
+        ("st-core3", 274_540),  # not fused: 12,288 + 262,144 + 108
+        ("tflm", 327_680),  # the head of TensorFlow Lite Micro's arena, as its interpreter says
+        ("static-c", 524_288),  # .bss of the C that onnx2c generates
+        ("bound", 65_536),  # the pooled output of the first block
+    ],
+)
+def test_every_convention_on_table_1(convention: str, activations: int) -> None:
+    """Each planner against what its tool measured, or a sum by hand."""
+    for kind in ("vgg", "gap"):
+        assert measure(reference(kind), convention).activations_bytes == activations
+
+
+def test_an_unknown_convention_is_named() -> None:
+    """The message has the nearest name."""
+    with pytest.raises(EdgebenchError, match="unknown convention 'tfml'; did you mean 'tflm'"):
+        measure(reference("gap"), "tfml")
+
+
+def test_the_json_fields() -> None:
+    """The object of the command line, less the model and the target; ints and texts alone."""
+    found = json.loads(json.dumps(measure(reference("gap")).as_dict()))
+    assert list(found) == [
+        "dtype", "convention", "macs", "macc", "parameters", "weights_bytes", "code_bytes",
+        "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes", "provenance", "layers",
+    ]  # fmt: skip
+    assert found["rom_bytes"] == found["weights_bytes"] + found["code_bytes"]
+    assert found["ram_bytes"] == found["activations_bytes"] + found["runtime_ram_bytes"]
+    assert list(found["layers"][0]) == [
+        "name", "op", "input_shapes", "output_shape", "parameters", "macs", "macc",
+        "scratch_bytes",
+    ]  # fmt: skip
+    assert found["layers"][0]["op"] == "Conv+Relu+MaxPool"
+    assert found["layers"][0]["output_shape"] == [1, 64, 16, 16]
+    assert found["macc"] == sum(row["macc"] for row in found["layers"])
+    assert found["provenance"].startswith("estimated (st")
+
+
+def test_the_metrics() -> None:
+    """The names under which a run records a footprint."""
+    found = measure(reference("gap"))
+    assert found.metrics("_int8")["footprint/macc_int8"] == found.macc
+    assert list(found.metrics()) == [
+        f"footprint/{name}"
+        for name in ("macs", "macc", "parameters", "rom_bytes", "ram_bytes", "activations_bytes")
+    ]
+
+
+# Conventions on any graph ---------------------------------------------------------------------
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Profile:
+    """Draw a small network of convolutions, pools, residual adds and concats."""
+    pad = Sketchpad()
+    value, channels, size = pad.conv("input", 4, 3, pads=[1, 1, 1, 1]), 4, 8
+    for _ in range(draw(st.integers(1, 6))):
+        kind = draw(st.sampled_from(["conv", "relu", "pool", "residual", "concat", "depthwise"]))
+        if kind == "conv":
+            filters = draw(st.sampled_from([2, 4, 8]))
+            value = pad.conv(value, filters, channels, pads=[1, 1, 1, 1])
+            channels = filters
+        elif kind == "depthwise":
+            value = pad.conv(value, channels, channels, pads=[1, 1, 1, 1], group=channels)
+        elif kind == "relu":
+            value = pad.add("Relu", [value])
+        elif kind == "pool" and size > 1:
+            value = pad.add("MaxPool", [value], kernel_shape=[2, 2], strides=[2, 2])
+            size //= 2
+        elif kind == "residual":
+            inner = pad.conv(pad.add("Relu", [value]), channels, channels, pads=[1, 1, 1, 1])
+            value = pad.add("Add", [value, inner])
+        else:
+            inner = pad.conv(value, 2, channels, kernel=1)
+            value = pad.add("Concat", [value, inner], axis=1)
+            channels += 2
+    pad.dense(pad.add("Flatten", [value]), 5, channels * size * size, name="out")
+    return profile(pad.model("out"))
+
+
+@given(networks())
+@settings(deadline=None, max_examples=60)
+def test_no_convention_goes_below_the_bound(found: Profile) -> None:
+    """The bound is the least; every plan holds what lives; the counts do not depend on it."""
+    bound = measure(found, "bound")
+    assert bound.exact
+    for name in CONVENTIONS:
+        other = measure(found, name)
+        assert other.activations_bytes >= bound.activations_bytes
+        assert (other.macc, other.parameters) == (bound.macc, bound.parameters)
+
+
+@given(networks())
+@settings(deadline=None, max_examples=60)
+def test_the_vendor_plan_overlaps_only_as_its_rule_allows(found: Profile) -> None:
+    """Two buffers that both live are apart, or an output begins its distance below its input."""
+    plan = measure(found).plan
+    assert plan is not None
+    for one in plan.buffers:
+        for other in plan.buffers:
+            if one is other or not one.meets(other):
+                continue
+            gap = plan.offsets[other.name] - plan.offsets[one.name]
+            apart = gap >= plan.overlaps.get((one.name, other.name), one.size)
+            assert apart or -gap >= plan.overlaps.get((other.name, one.name), other.size)
+
+
+def test_a_thousand_operators_take_seconds() -> None:
+    """The whole way from the graph to every convention's figures."""
+    import time
+
+    pad = Sketchpad()
+    value = pad.conv("input", 8, 3, pads=[1, 1, 1, 1])
+    for _ in range(249):
+        inner = pad.add("Relu", [pad.conv(value, 8, 8, pads=[1, 1, 1, 1])])
+        value = pad.add("Add", [value, pad.conv(inner, 8, 8, pads=[1, 1, 1, 1])])
+    model = pad.model(value)
+    assert len(model.graph.node) == 997
+    begin = time.perf_counter()
+    found = profile(model)
+    for name in CONVENTIONS:
+        measure(found, name)
+    assert time.perf_counter() - begin < 10
+
+
+# Explanations -------------------------------------------------------------------------------------
+
+
+def test_the_peak_explained() -> None:
+    """The first block is the peak: its input, its scratch and its pooled output."""
+    found = measure(reference("gap"))
+    peak = peak_layer(found)
+    assert peak is not None
+    assert peak.name == "conv0"
+    assert sorted(one.size for one in living_at_peak(found)) == [12_288, 16_492, 65_536]
+    assert [layer.name for layer, _ in costliest(found)["ROM"]] == ["conv2", "conv1", "dense11"]
+    lines = list(timeline(found))
+    assert lines[0].endswith("|########################################|  <- peak")
+    assert len(lines) == len(found.layers)
+
+
+def test_a_bound_has_no_peak_to_show() -> None:
+    """Without a plan there is neither a peak nor a timeline."""
+    found = measure(reference("gap"), "bound")
+    assert peak_layer(found) is None
+    assert list(timeline(found)) == []
+
+
+# Unknown operators --------------------------------------------------------------------------------
+
+
+def test_unknown_operators_fail_the_check() -> None:
+    """Exit 1, each operator named, and the way out."""
+    pad = Sketchpad()
+    conv = pad.conv("input", 4, 3, name="conv")
+    pad.data("sizes", [1, 4, 12, 12])
+    pad.add("Resize", [conv, "", "", "sizes"], "big", mode="cubic")
+    found = measure(profile(pad.model("big")))
+    with pytest.raises(CheckFailed) as caught:
+        require_known(found)
+    assert caught.value.exit_code == 1
+    assert caught.value.mistakes == (
+        "no rule counts the operator Resize (big)",
+        "the figures would be a lower bound; accept that with --allow-unknown",
+    )
+
+
+def test_assumed_factors_are_declared() -> None:
+    """No report shows an error function; whoever reads the figure is told."""
+    pad = Sketchpad()
+    pad.add("Erf", [pad.conv("input", 4, 3)], "out")
+    assert "operations assumed for Erf" in measure(profile(pad.model("out"))).provenance
+
+
+# Targets ------------------------------------------------------------------------------------------
+
+
+def footprint(rom: int, ram: int) -> Footprint:
+    """Return a footprint of these bytes."""
+    return Footprint(
+        dtype="float32", convention="st", macs=1, macc=1, parameters=1, weights_bytes=rom,
+        code_bytes=0, activations_bytes=ram, runtime_ram_bytes=0, provenance="", layers=(),
+        plan=None,
+    )  # fmt: skip
+
+
+def test_the_boards() -> None:
+    """Sixteen, each with flash, RAM and a source; names are what one types."""
+    assert len(TARGETS) == 16
+    for name, board in TARGETS.items():
+        assert name == board.name == name.lower()
+        assert board.source
+        assert board.ram_bytes <= board.ram_total_bytes
+    assert TARGETS["stm32f746g-disco"].flash_bytes == 1_048_576
+    assert TARGETS["nucleo-h743zi2"].ram_bytes == 524_288
+    assert TARGETS["arduino-nano-33-ble"].ram_bytes == 262_144
+
+
+def test_flash_is_the_first_limit() -> None:
+    """The message has the figure, what is free, why, and by how much it is missed."""
+    fit = TARGETS["stm32f746g-disco"].check(footprint(18_322_326, 400_000))
+    assert (fit.fits, fit.limit) == (False, "flash")
+    assert fit.reason == (
+        "ROM 18,322,326 B is over 1,032,192 B of stm32f746g-disco (1,048,576 B less 16,384 B "
+        "reserved) by 17,290,134 B"
+    )
+    assert fit.rom_margin_percent == -1675.09
+
+
+def test_memory_is_the_second_limit() -> None:
+    """Without a reserve the message is shorter."""
+    board = Target("tiny", 1000, 500, reserve_flash_bytes=0, reserve_ram_bytes=0)
+    fit = board.check(footprint(1000, 501))
+    assert (fit.limit, fit.reason) == ("ram", "RAM 501 B is over 500 B of tiny by 1 B")
+    assert board.check(footprint(1000, 500)).fits
+
+
+@given(st.integers(0, 10**7), st.integers(0, 10**6))
+def test_the_smallest_board_that_fits(rom: int, ram: int) -> None:
+    """It fits, and no board with less memory does."""
+    found = footprint(rom, ram)
+    best = smallest_fitting(found)
+    fitting = [board for board in TARGETS.values() if board.check(found).fits]
+    if best is None:
+        assert not fitting
+    else:
+        least = min(board.flash_bytes + board.ram_bytes for board in fitting)
+        assert best.flash_bytes + best.ram_bytes == least
+
+
+def test_a_board_of_ones_own(tmp_path: Path) -> None:
+    """A YAML file; its name is the file's unless it says another."""
+    path = tmp_path / "mine.yaml"
+    path.write_text("flash_bytes: 262144\nram_bytes: 65536\nreserve_ram_bytes: 0\n")
+    board = load_target(path)
+    assert (board.name, board.free_ram_bytes, board.free_flash_bytes) == ("mine", 65536, 245760)
+
+
+def test_mistakes_in_a_board_are_all_named(tmp_path: Path) -> None:
+    """One message each, with the nearest key."""
+    path = tmp_path / "mine.yaml"
+    path.write_text("flash_byte: 1\nram_bytes: 64k\n")
+    with pytest.raises(EdgebenchError) as caught:
+        load_target(path)
+    assert caught.value.mistakes == (
+        f"{path}: unknown key 'flash_byte'; did you mean 'flash_bytes'?",
+        f"{path}: flash_bytes is missing",
+        f"{path}: ram_bytes must be a whole number of bytes, not '64k'",
+    )
+
+
+def test_an_unknown_board() -> None:
+    """The nearest name, and that a file would do."""
+    with pytest.raises(EdgebenchError) as caught:
+        load_target("stm32f746g-disko")
+    assert str(caught.value) == (
+        "unknown target 'stm32f746g-disko'; did you mean 'stm32f746g-disco'?; or give a .yaml file"
+    )
+
+
+# Integers -----------------------------------------------------------------------------------------
+
+
+def test_an_integer_residual_network_by_hand() -> None:
+    """A residual block of 16 channels on 32x32: the arena where nothing overlaps beside it.
+
+    The waiting input 16,384, the padded input 34 x 34 x 16, the output 16,384 and the scratch of
+    the deep kernel, 4 x 144 + 14 x 16 + 5,120.
+    """
+    pad = Sketchpad()
+
+    def conv(source: str, inputs: int) -> str:
+        name = f"c{len(pad.nodes)}"
+        pad.weight(f"{name}.w", 16, inputs, 3, 3, code=TensorProto.INT8)
+        pad.weight(f"{name}.b", 16, code=TensorProto.INT32)
+        parts = [pad.quantised(f"{name}.w"), pad.quantised(f"{name}.b", TensorProto.INT32)]
+        out = pad.add("Relu", [pad.add("Conv", [source, *parts], name, pads=[1, 1, 1, 1])])
+        return pad.quantised(out)
+
+    stem = conv(pad.quantised("input"), 3)
+    body = conv(conv(stem, 16), 16)
+    pad.quantised(pad.add("Add", [stem, body], "sum"))
+    found = measure(profile(pad.model("sum.dq", shape=("N", 3, 32, 32))))
+    assert found.activations_bytes == 16_384 + 34 * 34 * 16 + 16_384 + 5_920
