@@ -84,6 +84,7 @@ def test_a_folder_is_handed_over_recorded_and_verified(
     assert "PyTorch float32" in printed.out
     assert "ONNX int8" in printed.out
     assert f"wrote {tmp_path}/out" in printed.err
+    assert "int8: the whole graph\n" in printed.err
     verify.main([f"{tmp_path}/out"], standalone_mode=False)
     assert "holds what was proven" in capsys.readouterr().err
 

@@ -5,20 +5,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgebench.errors import CheckFailed, EdgebenchError
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from edgebench.data import Dataset
-    from edgebench.export import Preprocessing
-    from edgebench.handover import Images, Proven, Request
+    from edgebench.handover import Proven, Request
     from edgebench.quantization import Calibration
-    from edgebench.tracking import SavedRun
 
 METHODS = ("minmax", "entropy", "percentile")
 
@@ -104,27 +99,30 @@ def command(
     elif not output.absolute().parent.is_dir():
         raise EdgebenchError(f"there is no folder '{output.parent}' to write '{output.name}' in")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from edgebench.cli import _exporting
     from edgebench.tracking import fetch_run
 
     saved = fetch_run(run, tracking_uri=tracking_uri)
-    images = _dataset(saved, dataset, data_dir)
-    model = _model(saved)
-    preprocessing = _preprocessing(saved)
-    judged = _images(images, split)
+    images = _exporting.dataset_of(saved, dataset, data_dir)
+    model = _exporting.model_of(saved)
+    preprocessing = _exporting.preprocessing_of(saved)
+    judged = _exporting.images_of(images, split)
     proven = handover.prove(
         model,
         preprocessing,
         request,
-        train=_images(images, "train"),
-        validation=_images(images, "validation"),
+        train=_exporting.images_of(images, "train"),
+        validation=_exporting.images_of(images, "validation"),
         judged=judged,
     )
-    proof = handover.statement(proven, preprocessing, run=_origin(saved, images), split=split)
+    origin = _exporting.origin_of(saved, images)
+    proof = handover.statement(proven, preprocessing, run=origin, split=split)
     if format_ == "json":
         click.echo(json.dumps(plain(proof), indent=2))
     else:
         click.echo(render(proven.ladder.rows(), format_), nl=False)
-    _record(saved.run_id, proven, proof, tracking_uri)
+    _tell_int8(proof["int8"])
+    _exporting.record(saved.run_id, proven, proof, tracking_uri)
     _require_passed(proven)
     if folder:
         assert proven.choice is not None  # noqa: S101 - a folder asks for int8
@@ -157,80 +155,20 @@ def _request(options: dict[str, Any], *, int8: bool) -> Request:
     return Request(options["opset"], options["softmax"], int8, settings, count, limits)
 
 
-def _dataset(saved: SavedRun, name: str | None, data_dir: Path | None) -> Dataset:
-    """Load the run's own images; raises EdgebenchError where others are found."""
-    from edgebench import data
-
-    try:
-        found = data.load(
-            name or saved.config.dataset, data_dir=data_dir, seed=saved.config.split_seed
-        )
-    except EdgebenchError as error:
-        hint = "" if name else "; say where the run's images are with --dataset or --data-dir"
-        raise EdgebenchError(f"{error}{hint}") from error
-    compared: tuple[tuple[str, tuple[Any, ...], tuple[Any, ...]], ...] = (
-        ("classes", saved.classes, found.classes),
-        ("image shape", saved.input_shape, found.input_shape),
-        # Sums in another order differ in the last digits.
-        ("mean", _rounded(saved.mean), _rounded(found.mean)),
-        ("deviation", _rounded(saved.std), _rounded(found.std)),
+def _tell_int8(report: dict[str, Any] | None) -> None:
+    """Say how the int8 model was made, and which operators stay float and why."""
+    if report is None:
+        return
+    click.echo(
+        f"int8: calibrated by {report['candidate']} on {report['calibration_images']} training "
+        "images",
+        err=True,
     )
-    for what, expected, got in compared:
-        if expected != got:
-            raise EdgebenchError(
-                f"'{found.name}' is not the data set that '{saved.name}' was trained on "
-                f"('{saved.dataset_name}'): its {what} {_short(got)} should be {_short(expected)}"
-            )
-    return found
-
-
-def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(round(value, 6) for value in values)
-
-
-def _short(values: tuple[object, ...]) -> str:
-    shown = ", ".join(str(value) for value in values[:4])
-    return f"({shown}, …)" if len(values) > 4 else f"({shown})"
-
-
-def _model(saved: SavedRun) -> nn.Module:
-    """Rebuild the trained network from the run's configuration and checkpoint."""
-    import torch
-
-    from edgebench.models import MODELS
-
-    model = MODELS[saved.config.family](
-        saved.input_shape, len(saved.classes), **saved.config.model_options
-    )
-    model.load_state_dict(torch.load(saved.checkpoint, map_location="cpu", weights_only=True))
-    return model.eval()
-
-
-def _preprocessing(saved: SavedRun) -> Preprocessing:
-    from edgebench.export import Preprocessing
-
-    return Preprocessing(saved.mean, saved.std, saved.classes)
-
-
-def _images(dataset: Dataset, split: str) -> Images:
-    from edgebench.handover import Images
-
-    chosen = getattr(dataset, split)
-    return Images(chosen.images.numpy(), chosen.labels.numpy())
-
-
-def _origin(saved: SavedRun, dataset: Dataset) -> dict[str, object]:
-    """Say where the model comes from, without a path of this machine."""
-    return {
-        "name": saved.name,
-        "run_id": saved.run_id,
-        "study": saved.study,
-        "family": saved.config.family,
-        "params": dict(saved.config.params),
-        "dataset": saved.dataset_name,
-        "dataset_digest": dataset.digest,
-        "seed": saved.config.seed,
-    }
+    stay = report["float_operators"]
+    for one in stay:
+        click.echo(f"int8: '{one['name']}' stays float32: {one['reason']}", err=True)
+    if not stay:
+        click.echo("int8: the whole graph", err=True)
 
 
 def _require_passed(proven: Proven) -> None:
@@ -256,19 +194,3 @@ def _write_file(output: Path, proven: Proven, proof: dict[str, Any]) -> None:
     write_atomically(beside, proof_bytes(proof, {output.name: content}))
     write_atomically(output, content)
     click.echo(f"wrote {beside}", err=True)
-
-
-def _record(run_id: str, proven: Proven, proof: dict[str, Any], uri: str | None) -> None:
-    """Put the ladder on the run, passed or not: figures as metrics, the proof as an artifact."""
-    import math
-
-    from mlflow import MlflowClient
-
-    from edgebench.report.table import plain
-    from edgebench.tracking import DEFAULT_URI
-
-    client = MlflowClient(tracking_uri=uri or DEFAULT_URI)
-    for name, value in proven.ladder.metrics().items():
-        if math.isfinite(value):
-            client.log_metric(run_id, name, value, synchronous=True)
-    client.log_dict(run_id, cast("dict[str, Any]", plain(proof)), "proof.json")

@@ -39,7 +39,11 @@ def card(proof: Mapping[str, Any]) -> str:
             classes=len(pre["classes"]),
             output=pre["output"],
         ),
-        "Mean, deviation, layout and class names also stand in the metadata of both files.",
+        (
+            "The layout is NCHW: channels before height and width. Images as `[N, H, W, C]` are "
+            "turned by `pixels.transpose(0, 3, 1, 2)`. Mean, deviation, layout and class names "
+            "also stand in the metadata of both files."
+        ),
         "## Where it comes from",
         _table(("field", "value"), [(key, _value(value)) for key, value in run.items()]),
         _table(("package", "version"), list(proof["versions"].items())),
