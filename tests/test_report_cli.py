@@ -22,7 +22,8 @@ from edgebench.evidence import confusion, first_filters
 from edgebench.footprint import TARGETS
 from edgebench.record import StudyRecord
 from edgebench.report import Board
-from edgebench.report.document import as_json, document, refit
+from edgebench.report.boards import refit
+from edgebench.report.document import as_json, document
 
 # MLflow 3.17 on SQLAlchemy 2.1: its own models use a loader that is on its way out.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")

@@ -16,13 +16,12 @@ from report_studies import reference, synthetic
 
 from edgebench.errors import EdgebenchError
 from edgebench.report import Board
+from edgebench.report.boards import fit_matrix, refit
 from edgebench.report.document import (
     as_json,
     axes_shown,
     document,
     exact,
-    fit_matrix,
-    refit,
     table_one,
     trials,
 )

@@ -45,7 +45,7 @@ def command(
 ) -> None:
     """Show STUDY's trade-off table, its front, and how the front fits the boards."""
     from edgebench.footprint import TARGETS, load_target
-    from edgebench.report.document import refit
+    from edgebench.report.boards import refit
     from edgebench.tracking import read_study
 
     folder = output is not None and (output.is_dir() or not output.suffix)

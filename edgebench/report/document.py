@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from edgebench.report import Board, Objective, Row, StudyRecord
-from edgebench.report.front import front
+from edgebench.report import Board, Row, StudyRecord
+from edgebench.report.boards import fit_matrix
+from edgebench.report.front import front, ranked
 from edgebench.report.intervals import tied, wilson
 from edgebench.report.table import plain, render
-from edgebench.report.units import Bytes, label, quantity
+from edgebench.report.units import label, quantity
 
 FOOTPRINTS = (
     "footprint/macc",
@@ -22,19 +22,6 @@ FOOTPRINTS = (
     "footprint/ram_bytes",
 )
 MEMBERS_ABREAST = 6  # columns of the front's table before it continues below
-
-
-def refit(record: StudyRecord, board: Board) -> StudyRecord:
-    """Return the record as if ``board`` were the budget: what does not fit carries the reason.
-
-    Nothing is trained again, so a trial refused under the study's own budget stays refused.
-    """
-    rows = [
-        dataclasses.replace(row, reason=_misfit(row, board)) if row.feasible else row
-        for row in record.rows
-    ]
-    limits = {"rom_bytes": board.flash_bytes, "ram_bytes": board.ram_bytes}
-    return dataclasses.replace(record, rows=rows, budget=limits, target=board.name)
 
 
 def as_json(record: StudyRecord) -> dict[str, object]:
@@ -137,31 +124,6 @@ def table_one(record: StudyRecord) -> list[dict[str, object]]:
             tying = partial(_ties, members=members, metric=name, images=images)
             rows.append(across(f"{label(name)} ties with", tying))
     return rows if members else []
-
-
-def ranked(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
-    """Return ``rows`` with the best in the first objective first, then by trial."""
-    first = objectives[0]
-    sign = -1 if first.goal == "maximize" else 1
-    return sorted(rows, key=lambda row: (sign * row.metrics[first.name], row.trial))
-
-
-def fit_matrix(record: StudyRecord, boards: Sequence[Board]) -> list[dict[str, object]]:
-    """Return front x boards: the tighter memory's spare share where it fits, else the first limit.
-
-    ``ram 12 %`` reads: fits, and RAM, the tighter memory, has 12 per cent to spare; ``no: ROM
-    x17.5`` reads: ROM is the first limit, and the model is 17.5 times what the board leaves.
-    """
-    members = ranked(front(record.rows, record.objectives), record.objectives)
-    return [
-        {
-            "board": board.name,
-            "flash left": Bytes(board.flash_bytes),
-            "RAM left": Bytes(board.ram_bytes),
-            **{row.name: _margin(row, board) for row in members},
-        }
-        for board in boards
-    ]
 
 
 def images_behind(metric: str, record: StudyRecord) -> int:
@@ -280,31 +242,3 @@ def _ties(row: Row, members: Sequence[Row], metric: str, images: int) -> str:
         if mine is not None and theirs is not None and tied(mine, theirs, images)
     ]
     return ", ".join(names) or "none"
-
-
-def _needs(row: Row, board: Board) -> list[tuple[str, float, int]]:
-    """Return (memory, bytes needed, bytes left) for the memories that the row has figures of."""
-    pairs = [("ROM", "footprint/rom_bytes", board.flash_bytes)]
-    pairs.append(("RAM", "footprint/ram_bytes", board.ram_bytes))
-    return [(name, row.metrics[key], limit) for name, key, limit in pairs if key in row.metrics]
-
-
-def _misfit(row: Row, board: Board) -> str | None:
-    for name, needed, limit in _needs(row, board):
-        if needed > limit:
-            over = int(needed - limit)
-            return f"{name} {int(needed):,} B is over {limit:,} B of {board.name} by {over:,} B"
-    return None
-
-
-def _margin(row: Row, board: Board) -> str | None:
-    needs = _needs(row, board)
-    spare = [(1 - needed / limit if limit else -math.inf, name) for name, needed, limit in needs]
-    if not spare:
-        return None
-    tightest, name = min(spare)
-    if math.isinf(tightest):
-        return f"no: no {name}"
-    if tightest < 0:
-        return f"no: {name} x{1 - tightest:.2f}"
-    return f"{name} {100 * tightest:.0f} % spare"

@@ -20,8 +20,8 @@ from matplotlib.ticker import (
 )
 
 from edgebench.report import Board, Objective, Row, StudyRecord
-from edgebench.report.document import images_behind, metrics_shown, ranked
-from edgebench.report.front import front, progress
+from edgebench.report.document import images_behind, metrics_shown
+from edgebench.report.front import front, progress, ranked
 from edgebench.report.intervals import wilson
 from edgebench.report.units import Bytes, Count, label, text
 

@@ -39,6 +39,13 @@ def best(rows: Sequence[Row], objectives: Sequence[Objective]) -> Row | None:
     return min(members, key=lambda row: (*_costs([row], objectives)[0], row.trial), default=None)
 
 
+def ranked(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
+    """Return ``rows`` with the best in the first objective first, then by trial."""
+    first = objectives[0]
+    sign = -1 if first.goal == "maximize" else 1
+    return sorted(rows, key=lambda row: (sign * row.metrics[first.name], row.trial))
+
+
 def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
     """Return the volume that ``points`` dominate below ``reference``, every axis minimised.
 

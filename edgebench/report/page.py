@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgebench.report import Board, Row, StudyRecord
+from edgebench.report.boards import fit_matrix
 from edgebench.report.document import (
     axes_shown,
-    fit_matrix,
     images_behind,
     metrics_shown,
     notes,
@@ -22,7 +22,8 @@ from edgebench.report.front import front
 from edgebench.report.table import plain, render
 from edgebench.report.units import label, quantity, text
 
-HERE = Path(__file__).parent
+WEB = Path(__file__).parent / "web"
+SCRIPTS = ("answers.js", "drawing.js", "page.js")  # one script, in this order
 LAYER_KEYS = ("name", "op", "output_shape", "parameters", "macc", "live_bytes")
 
 
@@ -34,13 +35,13 @@ def page(record: StudyRecord, boards: Sequence[Board] = (), *, units: str = "dec
     """
     parts = {
         "TITLE": html.escape(f"{record.study}: which model fits?"),
-        "STYLE": (HERE / "page.css").read_text(encoding="utf-8"),
+        "STYLE": _file("page.css"),
         "DATA": _embedded(data(record, boards, units=units)),
         "MATRIX": render(fit_matrix(record, boards), "html", units=units) if boards else "",
         "LIBRARY": _library(),
-        "SCRIPT": (HERE / "page.js").read_text(encoding="utf-8"),
+        "SCRIPT": "".join(map(_file, SCRIPTS)),
     }
-    frame = (HERE / "page.html").read_text(encoding="utf-8")
+    frame = _file("page.html")
     pieces = frame.split("%%")  # text and names of parts alternate, so no part is searched again
     return "".join(parts[p] if i % 2 else p for i, p in enumerate(pieces))
 
@@ -97,6 +98,10 @@ def _row(row: Row, record: StudyRecord, *, on_front: bool, units: str) -> dict[s
         | {k: text(quantity(k, v), units) for k, v in row.metrics.items()},
         "curves": curves,
     }
+
+
+def _file(name: str) -> str:
+    return (WEB / name).read_text(encoding="utf-8")
 
 
 def _embedded(value: object) -> str:

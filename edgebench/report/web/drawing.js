@@ -1,0 +1,128 @@
+// What the drawing library draws: the chart, and one trial's RAM and learning curve.
+
+function axisNames() {
+  const numeric = (name) => study.rows.some((row) => typeof value(row, name) === "number");
+  const axes = Object.keys(study.axes).filter(numeric);
+  const others = Object.keys(study.labels).filter((name) => !study.metrics.includes(name));
+  return [...study.metrics, ...axes, ...others.filter(numeric)];
+}
+
+const scale = (name) => (name.includes("accuracy") ? 100 : 1);
+const unit = (name) => name.includes("accuracy") ? " (%)" : name.includes("_bytes") ? " (bytes)" : "";
+
+/** -1 where more is better, 1 where less is, null where neither is known. */
+function direction(name) {
+  const goal = goals.find((candidate) => candidate.name === name);
+  if (goal) return goal.sign;
+  if (name.includes("accuracy")) return -1;
+  return name.startsWith("footprint/") ? 1 : null;
+}
+
+/** The staircase of what fits for the two axes shown, however many objectives the study has. */
+function staircase(fitting, x, y) {
+  const signs = [direction(x), direction(y)];
+  if (x === y || signs.includes(null)) return [];
+  const points = [...fitting].map((row) => [signs[0] * value(row, x), signs[1] * value(row, y)])
+    .filter((point) => point.every(Number.isFinite)).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  let lowest = Infinity;
+  const steps = points.filter(([, up]) => up < lowest && ((lowest = up), true));
+  return steps.map(([across, up]) => [signs[0] * across * scale(x), signs[1] * up * scale(y)]);
+}
+
+function chart(fitting, top) {
+  if (!drawing) return;
+  const x = $("x").value, y = $("y").value, by = $("colour").value;
+  const known = (row) => typeof value(row, x) === "number" && typeof value(row, y) === "number";
+  const at = (row, name) => scale(name) * value(row, name);
+  const rows = study.rows.filter(known);
+  const groups = [...new Set(study.rows.map((row) => String(row.params[by] ?? "–")))].sort(
+    (a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const traces = groups.flatMap((group, i) => [true, false].map((fits) => {
+    const inside = rows.filter((row) =>
+      String(row.params[by] ?? "–") === group && fitting.has(row) === fits);
+    return {
+      type: "scatter", mode: "markers", name: group, legendgroup: group, showlegend: fits,
+      x: inside.map((row) => at(row, x)), y: inside.map((row) => at(row, y)),
+      customdata: inside.map((row) => row.trial), text: inside.map(hover),
+      hovertemplate: "%{text}<extra></extra>",
+      marker: {
+        size: fits ? 10 : 7, opacity: fits ? 0.95 : 0.35, color: COLOURS[i % COLOURS.length],
+        symbol: MARKS[i % MARKS.length] + (fits ? "" : "-open"),
+      },
+    };
+  }));
+  const steps = staircase(fitting, x, y);
+  traces.push({
+    type: "scatter", mode: "lines", name: "front on these axes", hoverinfo: "skip",
+    x: steps.map(([across]) => across), y: steps.map(([, up]) => up),
+    line: { color: "#5b6b7a", width: 1.5, dash: "dot", shape: "hv" },
+  });
+  for (const [row, name, colour] of [[top, "best that fits", "#000"], [state.chosen, "chosen", "#0072b2"]]) {
+    if (!row || !known(row)) continue;
+    traces.push({
+      type: "scatter", mode: "markers", name, hoverinfo: "skip", x: [at(row, x)], y: [at(row, y)],
+      marker: { size: 18, color: colour, symbol: "circle-open", line: { width: 2.5 } },
+    });
+  }
+  const lines = LIMITS.filter((limit) => state.limits[limit.id] !== null).flatMap((limit) => {
+    const across = x === limit.metric + state.suffix, up = y === limit.metric + state.suffix;
+    const style = { type: "line", line: { color: "#a63c06", width: 1.5, dash: "dash" } };
+    const edge = state.limits[limit.id];
+    if (across) return [{ ...style, x0: edge, x1: edge, yref: "paper", y0: 0, y1: 1 }];
+    return up ? [{ ...style, y0: edge, y1: edge, xref: "paper", x0: 0, x1: 1 }] : [];
+  });
+  const positive = rows.every((row) => value(row, x) > 0);
+  const layout = {
+    margin: { l: 65, r: 15, t: 15, b: 50 }, hovermode: "closest", shapes: lines,
+    legend: { orientation: "h", y: 1.1 }, uirevision: x + y + $("log").checked,
+    xaxis: { title: { text: title(x) + unit(x) }, type: $("log").checked && positive ? "log" : "linear",
+      exponentformat: "SI", gridcolor: "#e6ebef" },
+    yaxis: { title: { text: title(y) + unit(y) }, exponentformat: "SI", gridcolor: "#e6ebef" },
+  };
+  Plotly.react("chart", traces, layout, { displaylogo: false, responsive: true });
+  const missing = study.rows.length - rows.length;
+  $("left-out").textContent = missing
+    ? `${missing} of ${study.rows.length} trials have no value on these axes (refused, failed or running); the table has them all.`
+    : "";
+}
+
+function hover(row) {
+  const lines = study.metrics.filter((name) => name in row.metrics)
+    .map((name) => `${title(name)} ${shown(row, name)}`);
+  return [`<b>${row.name}</b>`, ...lines].join("<br>");
+}
+
+function timeline(layers) {
+  const live = layers.map((layer) => layer[5]);
+  Plotly.purge("timeline");
+  $("timeline").hidden = !live.some((bytes) => bytes);
+  if ($("timeline").hidden) return;
+  const peak = Math.max(...live);
+  Plotly.newPlot("timeline", [{
+    type: "bar", x: layers.map((layer, i) => `${i + 1} ${layer[0]}`), y: live,
+    text: live.map((bytes) => (bytes === peak ? "peak" : "")), textposition: "outside",
+    hovertemplate: "%{x}: %{y} bytes<extra></extra>",
+    marker: { color: live.map((bytes) => (bytes === peak ? "#d55e00" : "#56b4e9")) },
+  }], {
+    margin: { l: 60, r: 10, t: 35, b: 80 }, title: { text: "RAM over the operators", font: { size: 14 } },
+    yaxis: { title: { text: "live bytes" }, exponentformat: "SI", range: [0, peak * 1.15] },
+    xaxis: { type: "category", tickangle: 40, automargin: true },
+  }, { displayModeBar: false, responsive: true });
+}
+
+function curves(row) {
+  Plotly.purge("curves");
+  const names = Object.keys(row.curves).filter((name) => name.includes("accuracy"));
+  $("curves").hidden = !names.length;
+  if (!names.length) return;
+  Plotly.newPlot("curves", names.map((name, i) => ({
+    type: "scatter", mode: "lines+markers", name, y: row.curves[name].map((share) => 100 * share),
+    x: row.curves[name].map((_, epoch) => epoch + 1), marker: { symbol: MARKS[i] },
+    line: { color: COLOURS[i], dash: i ? "dash" : "solid" },
+  })), {
+    margin: { l: 60, r: 10, t: 35, b: 40 }, title: { text: "Learning curve", font: { size: 14 } },
+    xaxis: { title: { text: "epoch" }, tick0: 1, dtick: Math.ceil(row.curves[names[0]].length / 15) },
+    yaxis: { title: { text: "accuracy (%)" } },
+    legend: { x: 1, xanchor: "right", y: 0.05 }, showlegend: true,
+  }, { displayModeBar: false, responsive: true });
+}
