@@ -100,7 +100,6 @@ def test_conversions_and_gathers() -> None:
 # Whole networks -----------------------------------------------------------------------------------
 
 
-
 def _chosen() -> list[Any]:
     """Return the networks of Core 1.0 to 2.2 that the figures describe completely."""
     return [

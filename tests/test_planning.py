@@ -188,7 +188,9 @@ def test_many_branches_end_in_a_bound_that_says_so() -> None:
 @pytest.mark.parametrize(("count", "seconds"), [(100, 1.0), (1000, 10.0)])
 def test_planning_takes_seconds_at_most(count: int, seconds: float) -> None:
     """A residual network of many operators is planned in the time that is promised."""
-    buffers = [Buffer(f"t{i}", 1000 + 37 * i % 911, i, i + 1 + 2 * (i % 3 == 0)) for i in range(count)]
+    buffers = [
+        Buffer(f"t{i}", 1000 + 37 * i % 911, i, i + 1 + 2 * (i % 3 == 0)) for i in range(count)
+    ]
     overlaps = {(f"t{i + 1}", f"t{i}"): 40 for i in range(count - 1) if i % 3}
     begin = time.perf_counter()
     overlapping(buffers, overlaps)

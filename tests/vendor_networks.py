@@ -202,9 +202,7 @@ class Rebuilt:
         ]
         return self._emit("Gemm", [source, *parts], name, transB=1)
 
-    def _conv(
-        self, node: Mapping[str, Any], source: str, padded: Mapping[str, Any] | None
-    ) -> str:
+    def _conv(self, node: Mapping[str, Any], source: str, padded: Mapping[str, Any] | None) -> str:
         name, shapes = node["name"], {one[0]: one[1] for one in node["weights"]}
         outputs, signal = node["out"][-1], len(node["filter"]) == 1
         if "nl_pool" in node["kernel"]:

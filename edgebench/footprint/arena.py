@@ -68,9 +68,13 @@ def apart(plan: Schedule) -> Plan:
     return greedy_by_size(lifetimes(plan).buffers())
 
 
-def static_buffers(plan: Schedule) -> Plan:
+def static_buffers(plan: Schedule, scratch: Mapping[int, int]) -> Plan:
     """Plan like onnx2c: one static buffer a live tensor, the first free one reused."""
-    return unions(lifetimes(plan).buffers())
+    working = [
+        Buffer(f"{plan.kernels[step].name}.scratch", size, step, step, scratch=True)
+        for step, size in scratch.items()
+    ]
+    return unions([*lifetimes(plan).buffers(), *working])
 
 
 def least(plan: Schedule) -> tuple[int, bool]:

@@ -56,9 +56,7 @@ def _vendor_memory(plan: Schedule) -> Memory:
                 distances[step, name] = distance
             if st.reads_beyond(plan.profile, kernel):
                 extra[name] = 1
-    alone = {
-        step for step, one in enumerate(plan.kernels) if plan.profile.is_quantised(one.main)
-    }
+    alone = {step for step, one in enumerate(plan.kernels) if plan.profile.is_quantised(one.main)}
     found = arena.overlapped(plan, _vendor_scratch(plan), distances, extra, alone)
     return Memory(found.peak, found)
 
@@ -70,12 +68,23 @@ def _least_memory(plan: Schedule) -> Memory:
     return Memory(min(fused, whole), None, fused_exact and whole_exact)
 
 
-def _placed(planner: Callable[[Schedule], Plan]) -> Callable[[Schedule], Memory]:
-    def memory(plan: Schedule) -> Memory:
-        found = planner(plan)
-        return Memory(found.peak, found)
+def _apart_memory(plan: Schedule) -> Memory:
+    found = arena.apart(plan)
+    return Memory(found.peak, found)
 
-    return memory
+
+def _static_memory(plan: Schedule) -> Memory:
+    found = arena.static_buffers(plan, _integer_scratch(plan))
+    return Memory(found.peak, found)
+
+
+def _integer_scratch(plan: Schedule) -> dict[int, int]:
+    """Integer kernels need their working memory whoever plans it; float loops need none."""
+    return {
+        step: size
+        for step, size in _vendor_scratch(plan).items()
+        if plan.profile.is_quantised(plan.kernels[step].main)
+    }
 
 
 def _nothing(plan: Schedule) -> int:  # noqa: ARG001 - a rule that needs no kernel
@@ -120,7 +129,7 @@ for _convention in (
         "reads low: the arena's tail (about 6 kB of tensor and node objects) and kernel scratch "
         "are not counted",
         lambda profile: schedule(profile, pools=False, activations=True),
-        _placed(arena.apart),
+        _apart_memory,
         _no_scratch,
         lambda plan: 50_000,  # noqa: ARG005 - the interpreter is linked whole
         _nothing,
@@ -129,11 +138,12 @@ for _convention in (
         "static-c",
         "generated C (onnx2c)",
         "one static buffer a live tensor, the first free one reused, nothing fused or in place; "
-        "inputs and outputs included; code as 2.5 kB",
+        "inputs and outputs included; the padded inputs and the scratch of integer kernels too; "
+        "code as 2.5 kB",
         "reads high for a planner, exact for what such generators emit",
-        lambda profile: schedule(profile, pools=False, activations=False),
-        _placed(arena.static_buffers),
-        _no_scratch,
+        lambda profile: schedule(st.with_padded_buffers(profile), pools=False, activations=False),
+        _static_memory,
+        _integer_scratch,
         lambda plan: 2_500,  # noqa: ARG005 - loops in plain C, whatever the graph
         _nothing,
     ),

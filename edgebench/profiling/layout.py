@@ -86,7 +86,9 @@ def means_are_pools(graph: Graph) -> None:
         axes = reduced_axes(graph, node)
         sides = (rank == 4 and axes in ((2, 3), (1, 2))) or (rank == 3 and axes == (1,))
         if sides or (
-            rank == 3 and axes == (2,) and _reaches_image(graph, node, producers, consumers, up=True)
+            rank == 3
+            and axes == (2,)
+            and _reaches_image(graph, node, producers, consumers, up=True)
         ):
             node.attributes["_pools"] = [graph.values[node.inputs[0]].shape[a] for a in axes]
 
