@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ from edgebench.export import Preprocessing, answers, difference, serialise, to_o
 from edgebench.quantization import (
     CANDIDATES,
     Calibration,
+    Method,
     best,
     candidates,
     float_operators,
@@ -111,6 +115,29 @@ def test_bytes_and_metadata_are_the_same_each_time() -> None:
     assert b"/tmp" not in serialise(first)
 
 
+@pytest.mark.parametrize("method", ["minmax", "entropy"])
+def test_another_process_writes_the_same_bytes(method: Method, tmp_path: Path) -> None:
+    """Whatever its hash seed, folder and memory layout."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from export_cases import *\n"
+        "from edgebench.export import serialise\n"
+        "graph = exported(('gap', ()))[1]\n"
+        "small = quantize(graph, normalised(pixels(40)), method=sys.argv[2])\n"
+        "sys.stdout.buffer.write(serialise(small))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(Path(__file__).parent), method],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONHASHSEED": "4711"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == serialise(
+        quantize(exported(GAP)[1], normalised(pixels(40)), method=method)
+    )
+
+
 def test_quantisation_is_silent(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -137,6 +164,34 @@ def test_a_float_operator_is_named_with_its_reason() -> None:
         ("1/GlobalAveragePool", "its result is used as float32"),
         ("2/Flatten", "its input '1/GlobalAveragePool' is float32"),
     ]
+
+
+def test_attention_is_int8_and_its_shape_arithmetic_is_no_float() -> None:
+    """A transformer's layer: matrix products, softmax, layer norms, and integers for shapes."""
+
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, 16, 4, 4)
+            self.mixed = nn.MultiheadAttention(16, 2, batch_first=True)
+            self.norm = nn.LayerNorm(16)
+            self.dense = nn.Linear(16, CLASSES)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            tokens = self.norm(self.patches(images).flatten(2).transpose(1, 2))
+            tokens = tokens + self.mixed(tokens, tokens, tokens, need_weights=False)[0]
+            logits: torch.Tensor = self.dense(tokens.mean(1))
+            return logits
+
+    torch.manual_seed(0)
+    graph = to_onnx(Attends(), SHAPE)
+    used = {node.op_type for node in graph.graph.node}
+    assert {"MatMul", "Softmax", "LayerNormalization", "Shape"} <= used
+    images = normalised(pixels(60))
+    small = quantize(graph, images)
+    assert float_operators(small) == ()
+    exact = answers(graph, images)
+    assert difference(exact, answers(small, images)).max_abs_diff < 0.05 * np.ptp(exact)
 
 
 def test_a_float_model_is_float_throughout() -> None:

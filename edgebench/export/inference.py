@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,15 +42,25 @@ def session(
     ``faithful`` keeps the int8 kernels of x86 processors without VNNI from saturating sums in 16
     bits, as no device does; without it, a model runs as a user's plain session would run it.
     """
+    content = model if isinstance(model, bytes) else serialise(model)
+    if faithful:
+        try:
+            return _open(content, threads, {"session.x64quantprecision": "1"})
+        except runtime_errors():
+            # ONNX Runtime 1.31 cannot do it where two operators share a weight.
+            return _open(content, threads, {})
+    return _open(content, threads, {})
+
+
+def _open(content: bytes, threads: int, entries: Mapping[str, str]) -> ort.InferenceSession:
     import onnxruntime as ort
 
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 4
-    if faithful:
-        settings.add_session_config_entry("session.x64quantprecision", "1")
-    content = model if isinstance(model, bytes) else serialise(model)
+    for key, value in entries.items():
+        settings.add_session_config_entry(key, value)
     return ort.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
 
 

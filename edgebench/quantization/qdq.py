@@ -87,33 +87,41 @@ def float_operators(model: onnx.ModelProto) -> tuple[FloatOperator, ...]:
     An operator is int8 where its activations come from a DequantizeLinear and its results go to
     a QuantizeLinear only, which is what int8 kernels and vendors' converters fuse.
     """
-    graph = model.graph
-    constants = {tensor.name for tensor in graph.initializer}
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    floats = _float_values(graph)
     made_by = {value: node for node in graph.node for value in node.output}
-    readers: dict[str, list[str]] = {}
+    readers: dict[str, set[str]] = {value.name: {"the output"} for value in graph.output}
     for node in graph.node:
         for value in node.input:
-            readers.setdefault(value, []).append(node.op_type)
+            readers.setdefault(value, set()).add(node.op_type)
     found = []
     for node in graph.node:
         if node.op_type in _LINKS:
             continue
-        sources = [value for value in node.input if value and value not in constants]
         loose = [
             value
-            for value in sources
-            if value not in made_by or made_by[value].op_type != "DequantizeLinear"
+            for value in node.input
+            if value in floats
+            and (value not in made_by or made_by[value].op_type != "DequantizeLinear")
         ]
+        used = [value for value in node.output if value in floats and value in readers]
         if loose:
             reason = f"its input '{loose[0]}' is float32"
-        elif any(
-            set(readers.get(value, ["output"])) != {"QuantizeLinear"} for value in node.output
-        ):
+        elif any(readers[value] != {"QuantizeLinear"} for value in used):
             reason = "its result is used as float32"
         else:
             continue
         found.append(FloatOperator(node.name, node.op_type, reason))
     return tuple(found)
+
+
+def _float_values(graph: onnx.GraphProto) -> set[str]:
+    """Return the activations that are float32; shape arithmetic in integers is neither."""
+    return {
+        value.name
+        for value in (*graph.input, *graph.value_info, *graph.output)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    } - {tensor.name for tensor in graph.initializer}
 
 
 def _check(model: onnx.ModelProto, images: Images, count: int) -> None:
