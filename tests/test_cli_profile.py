@@ -14,6 +14,11 @@ from edgebench.cli import cli
 from edgebench.errors import EdgebenchError
 
 
+NO_FAMILY = (
+    "unknown model family 'vg'; did you mean 'vgg'?; nor is it a file, or a run (study:number)"
+)
+
+
 def run(*arguments: str) -> Result:
     """Run a command that must end without an exception."""
     result = CliRunner().invoke(cli, list(arguments), standalone_mode=False)
@@ -155,10 +160,7 @@ def test_operators_without_a_rule(tmp_path: Path) -> None:
     [
         (
             ("vg",),
-            (
-                "unknown model family 'vg'; did you mean 'vgg'?; nor is it a file, or a run "
-                "(study:number)",
-            ),
+            (NO_FAMILY,),
         ),
         (("missing.onnx",), ("no such file: missing.onnx",)),
         (

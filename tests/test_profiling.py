@@ -384,10 +384,7 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
     whole = small().model("logits").SerializeToString()
     for length in range(1, len(whole), 7):
         path.write_bytes(whole[:length])
-        try:
-            profile(path)
-        except EdgebenchError as error:
-            assert error.exit_code == 2
+        assert refused(path)
 
 
 def test_a_truncated_file_is_called_that(tmp_path: Path) -> None:

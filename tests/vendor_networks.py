@@ -76,7 +76,7 @@ class Rebuilt:
         return self.written[-1][2]
 
     def _other(self, node: Mapping[str, Any], source: str) -> str:
-        """Return the latest result of that shape that is still whole and does not feed ``source``."""
+        """Return the latest result of that shape that is whole and does not feed ``source``."""
         made = source.removesuffix(".dq")
         feeding = {i for one in self.nodes for i in one.input if made in one.output}
         spoiled: list[tuple[int, int]] = []
@@ -139,47 +139,51 @@ class Rebuilt:
         return result
 
     def _add(self, node: Mapping[str, Any], padded: Mapping[str, Any] | None) -> None:
-        kernel, name = node["kernel"], node["name"]
+        kernel = node["kernel"]
         source = self._source(node)
-        if "convert" in kernel:
-            result = source  # the edge of a quantised model
-        elif "dense" in kernel:
-            result = self._dense(node, source)
-        elif "filter" in node:
-            result = self._conv(node, source, padded)
-        elif "pool" in node:
-            result = self._pool(node, source, name)
-        elif "eltwise" in kernel:
+        result = source if "convert" in kernel else self._result(node, source, padded)
+        self._note(node, result)
+        if self.quantised and "convert" not in kernel:
+            self._pair(result)
+
+    def _result(  # noqa: PLR0911 - one return a kind of node
+        self, node: Mapping[str, Any], source: str, padded: Mapping[str, Any] | None
+    ) -> str:
+        """Add the operators of ``node``; return what it computes."""
+        kernel, name = node["kernel"], node["name"]
+        if "dense" in kernel:
+            return self._dense(node, source)
+        if "filter" in node:
+            return self._conv(node, source, padded)
+        if "pool" in node:
+            return self._pool(node, source, name)
+        if "eltwise" in kernel:
             op = {"add": "Add", "mul": "Mul"}[node["operation"]]
             other = (
                 self._constant(f"{name}.operand", [node["out"][2], 1, 1])
                 if "weights" in node
                 else self._other(node, source)
             )
-            result = self._emit(op, [source, other], name)
-        elif kernel == "forward_bn":
+            return self._emit(op, [source, other], name)
+        if kernel == "forward_bn":
             parts = [self._weight(f"{name}.{i}", [node["out"][-1]]) for i in range(4)]
-            result = self._emit("BatchNormalization", [source, *parts], name)
-        elif kernel == "forward_concat":
+            return self._emit("BatchNormalization", [source, *parts], name)
+        if kernel == "forward_concat":
             parts = self._unread(node)
-            result = self._emit("Concat", parts if len(parts) > 1 else [source] * 2, name, axis=1)
-        elif kernel == "forward_upsample_nearest":
+            return self._emit("Concat", parts if len(parts) > 1 else [source] * 2, name, axis=1)
+        if kernel == "forward_upsample_nearest":
             self._weight(f"{name}.roi", [0])
             scales = [1.0, 1.0, *(b / a for a, b in zip(node["in"][:2], node["out"], strict=False))]
             self.weights.append(
                 helper.make_tensor(f"{name}.scales", TensorProto.FLOAT, [4], scales)
             )
-            result = self._emit("Resize", [source, "", f"{name}.scales"], name)
-        elif kernel == "forward_pad":
+            return self._emit("Resize", [source, "", f"{name}.scales"], name)
+        if kernel == "forward_pad":
             sides = node["pad"]
             pads = [0, 0, sides[0], sides[2], 0, 0, sides[1], sides[3]]
             self.weights.append(helper.make_tensor(f"{name}.pads", TensorProto.INT64, [8], pads))
-            result = self._emit("Pad", [source, f"{name}.pads"], name)
-        else:
-            result = self._activation(node, source)
-        self._note(node, result)
-        if self.quantised and "convert" not in kernel:
-            self._pair(result)
+            return self._emit("Pad", [source, f"{name}.pads"], name)
+        return self._activation(node, source)
 
     def _activation(self, node: Mapping[str, Any], source: str) -> str:
         op = {"relu": "Relu", "clip": "Clip", "sigmoid": "Sigmoid", "tanh": "Tanh", "elu": "Elu",

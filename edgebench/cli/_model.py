@@ -107,4 +107,4 @@ def _family(
             mistakes.append(f"--set: {key}: {rule}")
     if mistakes:
         raise EdgebenchError(*mistakes)
-    return sketch(family(shape, classes, **given), shape, softmax=softmax)  # type: ignore[arg-type]  # three sizes, checked
+    return sketch(family(shape, classes, **given), shape, softmax=softmax)

@@ -120,16 +120,16 @@ def _summary(model: str, footprint: Footprint, units: str, fit: Fit | None) -> s
     def size(value: int) -> str:
         return f"{Bytes(value).text(units)} ({value:,} B)"
 
+    weights, code = size(footprint.weights_bytes), size(footprint.code_bytes)
+    activations, runtime = size(footprint.activations_bytes), size(footprint.runtime_ram_bytes)
     lines = [
         "",
         f"{model}: {footprint.dtype}, {footprint.provenance}",
         f"MACs        {Count(footprint.macs).text(units)} ({footprint.macs:,})",
         f"MACC        {Count(footprint.macc).text(units)} ({footprint.macc:,})",
         f"parameters  {Count(footprint.parameters).text(units)} ({footprint.parameters:,})",
-        f"ROM         {size(footprint.rom_bytes)}: weights {size(footprint.weights_bytes)}"
-        f" + code {size(footprint.code_bytes)}",
-        f"RAM         {size(footprint.ram_bytes)}: activations {size(footprint.activations_bytes)}"
-        f" + runtime {size(footprint.runtime_ram_bytes)}",
+        f"ROM         {size(footprint.rom_bytes)}: weights {weights} + code {code}",
+        f"RAM         {size(footprint.ram_bytes)}: activations {activations} + runtime {runtime}",
     ]
     if fit is not None:
         lines.append(f"target      {fit.reason}")
@@ -183,10 +183,10 @@ def _explained(footprint: Footprint, units: str) -> str:
     if peak is not None:
         whole = Bytes(footprint.activations_bytes).text(units)
         lines.append(f"the arena of {whole} is fullest at {peak.name} ({peak.op}):")
-        for one in living_at_peak(footprint):
-            lines.append(
-                f"  {one.size:>11,} B at {one.offset:>9,}  {one.name}  ({one.born} .. {one.dies})"
-            )
+        lines += [
+            f"  {one.size:>11,} B at {one.offset:>9,}  {one.name}  ({one.born} .. {one.dies})"
+            for one in living_at_peak(footprint)
+        ]
         lines += ["", "RAM over the operators:", *timeline(footprint)]
     for figure, layers in costliest(footprint).items():
         unit: type[Count | Bytes] = Count if figure == "MACC" else Bytes

@@ -7,7 +7,8 @@ The overlaps are chosen so that the busiest step needs least; then the buffers a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from edgebench.footprint.kernels import Kernel, Schedule
@@ -90,7 +91,7 @@ def overlapped(
     scratch: Mapping[int, int],
     distances: Mapping[tuple[int, str], int],
     extra: Mapping[str, int],
-    alone: Set[int],
+    alone: AbstractSet[int],
 ) -> Plan:
     """Plan like the vendor's tools: an output may grow into the input that its kernel consumes.
 
@@ -129,7 +130,7 @@ def _stages(
     lives: Lifetimes,
     scratch: Mapping[int, int],
     distances: Mapping[tuple[int, str], int],
-    alone: Set[int],
+    alone: AbstractSet[int],
 ) -> list[_Stage]:
     size = {name: _round(value) for name, value in lives.sizes.items()}
     born: dict[int, list[str]] = {}

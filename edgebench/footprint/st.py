@@ -29,39 +29,39 @@ ASSUMED: dict[str, int] = {
     "LessOrEqual": 1, "And": 1, "Or": 1, "Where": 1, "LogSoftmax": 16,
     "GroupNormalization": 12, "RMSNormalization": 14, "LRN": 20, "LpNormalization": 14,
 }  # fmt: skip
-_INPUT_FACTOR = {"ReduceMean": 2}
 _ASSUMED_INPUT_FACTOR = {
     "ReduceMax": 1, "ReduceMin": 1, "ReduceSum": 1, "ReduceSumSquare": 2, "ReduceL2": 2,
     "ReduceL1": 2, "ArgMax": 1, "ArgMin": 1,
 }  # fmt: skip
+_INPUT_FACTORS = {"ReduceMean": 2} | _ASSUMED_INPUT_FACTOR
 _FREE = frozenset({"alias", "pad", "concat", "slice", "gather", "copy"})
 
 
 def macc(profile: Profile, operator: Operator) -> int | None:
     """Return the vendor's complexity of one operator; None where there is no rule for it."""
-    kind, output = operator.kind, profile.tensors[operator.outputs[0]].elements
+    kind = operator.kind
     if kind in CONVOLUTIONS | {"dense", "deconv", "matmul"}:
         bias = operator.constant("bias")
         return operator.macs + (bias.elements if bias else 0)
-    if kind == "pool" and operator.op != "LpPool":
-        return output * int(prod(operator.attributes["kernel"]))
-    if kind in _FREE:
+    if kind in _FREE or (kind == "resize" and _takes_nearest(operator)):
         return 0
-    if kind == "transpose":
-        return output // 2
-    if kind == "resize":
-        return 0 if operator.attributes.get("mode", "nearest") == "nearest" else None
-    if kind in ("reduce", "argmax"):
-        return _reduction(profile, operator)
-    factor = MEASURED.get(operator.op) or ASSUMED.get(operator.op)
-    return None if factor is None else factor * output
+    reduces = kind in ("reduce", "argmax")
+    factor = _INPUT_FACTORS.get(operator.op) if reduces else _output_factor(operator)
+    elements = profile.tensors[(operator.inputs if reduces else operator.outputs)[0]].elements
+    return None if factor is None else int(factor * elements)
 
 
-def _reduction(profile: Profile, operator: Operator) -> int | None:
-    elements = profile.tensors[operator.inputs[0]].elements
-    factors = _INPUT_FACTOR | _ASSUMED_INPUT_FACTOR
-    factor = factors.get(operator.op)
-    return None if factor is None else factor * elements
+def _output_factor(operator: Operator) -> float | None:
+    """Return the operations an output element costs."""
+    if operator.kind == "pool" and operator.op != "LpPool":
+        return float(prod(operator.attributes["kernel"]))
+    if operator.kind == "transpose":
+        return 0.5
+    return MEASURED.get(operator.op) or ASSUMED.get(operator.op)
+
+
+def _takes_nearest(operator: Operator) -> bool:
+    return bool(operator.attributes.get("mode", "nearest") == "nearest")
 
 
 def assumed(operator: Operator) -> bool:
@@ -144,7 +144,7 @@ def _integer_scratch(profile: Profile, operator: Operator) -> int:
     kernel, patch = integer_kernel(operator), _patch(operator)
     channels = image(profile.tensors[operator.outputs[0]])[2]
     if kernel in ("dw", "dw_3x3"):
-        return channels * (3 * prod(operator.attributes["kernel"]) + 10) + 1
+        return channels * (3 * patch + 10) + 1
     if kernel == "pw":
         return 4 * patch + 10 * channels
     if kernel == "deep":
@@ -238,7 +238,7 @@ def _convolution_overlap(profile: Profile, kernel: Kernel) -> int | None:
     step = int(main.attributes["strides"][side])
     if pool is not None:
         step *= int(pool.attributes["strides"][side])
-    top, left, bottom, right = main.attributes["pads"]
+    top, left, bottom, right = (int(pad) for pad in main.attributes["pads"])
     if signal:
         top, left, bottom, right = left, top, right, bottom
     element = 1 if source.quantised else 4

@@ -151,9 +151,7 @@ def _from_yaml(path: Path) -> Target:
         raise EdgebenchError(f"{path}: expected keys such as flash_bytes and ram_bytes")
     known = [field.name for field in fields(Target)]
     mistakes = [f"{path}: {unknown('key', str(key), known)}" for key in row if key not in known]
-    for key in ("flash_bytes", "ram_bytes"):
-        if key not in row:
-            mistakes.append(f"{path}: {key} is missing")
+    mistakes += [f"{path}: {k} is missing" for k in ("flash_bytes", "ram_bytes") if k not in row]
     for key, value in row.items():
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         if str(key).endswith("_bytes") and key in known and not whole:

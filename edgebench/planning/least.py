@@ -8,6 +8,7 @@ scratch counts nothing.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,44 +43,59 @@ def least_peak(
 def _exact(
     steps: Sequence[Step], sizes: Mapping[str, int], inputs: Sequence[str], outputs: Sequence[str]
 ) -> int | None:
-    import heapq
-
-    writer = {name: index for index, step in enumerate(steps) for name in step.writes}
-    needs = [{writer[name] for name in step.reads if name in writer} for step in steps]
-    readers: dict[str, set[int]] = {}
-    for index, step in enumerate(steps):
-        for name in step.reads:
-            readers.setdefault(name, set()).add(index)
-    kept = set(outputs)
-
-    def held(done: frozenset[int]) -> int:
-        exist = set(inputs).union(*(steps[index].writes for index in done))
-        return sum(
-            sizes[name] for name in exist if name in kept or not readers.get(name, set()) <= done
-        )
-
+    """Search the sets of finished steps, the least peak first; None where they are too many."""
+    held = _Held(steps, sizes, inputs, outputs)
+    needs = held.needs()
     start: frozenset[int] = frozenset()
     best = {start: held(start)}
     queue = [(best[start], 0, 0, start)]
-    ticket = 0
     while queue:
         peak, _, _, done = heapq.heappop(queue)
         if len(done) == len(steps):
             return peak
         if peak > best[done]:
             continue
-        for index in range(len(steps)):
-            if index in done or not needs[index] <= done:
-                continue
-            after = done | {index}
+        ready = [i for i in range(len(steps)) if i not in done and needs[i] <= done]
+        for after in (done | {index} for index in ready):
             cost = max(peak, held(after))
             if cost < best.get(after, cost + 1):
-                ticket += 1
-                if ticket > MOST_STATES:
+                if len(best) > MOST_STATES:
                     return None
                 best[after] = cost
-                heapq.heappush(queue, (cost, -len(after), ticket, after))
+                heapq.heappush(queue, (cost, -len(after), len(best), after))
     return 0
+
+
+class _Held:
+    """Tells the bytes that exist once a set of steps is done and the others are not."""
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        sizes: Mapping[str, int],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+    ) -> None:
+        self.steps, self.sizes = steps, sizes
+        self.inputs, self.outputs = set(inputs), set(outputs)
+        self.readers: dict[str, set[int]] = {}
+        for index, step in enumerate(steps):
+            for name in step.reads:
+                self.readers.setdefault(name, set()).add(index)
+
+    def needs(self) -> list[set[int]]:
+        """Return for each step those that must run right before it."""
+        writer = {name: index for index, step in enumerate(self.steps) for name in step.writes}
+        return [{writer[name] for name in step.reads if name in writer} for step in self.steps]
+
+    def __call__(self, done: frozenset[int]) -> int:
+        """Sum what was made and is still to be read, or is a result."""
+        made = self.inputs.union(*(self.steps[index].writes for index in done))
+        return sum(
+            self.sizes[name]
+            for name in made
+            if name in self.outputs or not self.readers.get(name, set()) <= done
+        )
 
 
 def _bound(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from edgebench.planning.buffers import Buffer, Plan
 
@@ -37,7 +38,7 @@ def overlapping(
     on every machine.
     """
     sized = [_aligned(one, alignment) for one in buffers]
-    neighbours = _neighbours(sized)
+    task = _Task(sized, _neighbours(sized), overlaps, floors or {}, alignment)
     busy = _busiest(sized)
     orders = [
         sorted(sized, key=lambda b: (-b.last, b.scratch, -b.first, -b.size)),
@@ -46,19 +47,17 @@ def overlapping(
         sorted(sized, key=lambda b: (-busy[b.name], -b.size)),
         sorted(sized, key=lambda b: (b.first, b.last, -b.size)),
     ]
-    best = min(
-        (_placed(sized, order, neighbours, overlaps, floors or {}, alignment) for order in orders),
-        key=lambda found: found[0].peak,
-    )
+    plans = [(task.placed(order), order) for order in orders]
+    best, order = min(plans, key=lambda found: found[0].peak)
     shuffle = random.Random(0)  # noqa: S311 - a repeatable search, no secret
     for _ in range(min(EFFORT // (len(sized) + 1), MOST_TRIES)):
-        if best[0].peak <= target:
+        if best.peak <= target:
             break
-        turned = _turned(best[1], best[0], shuffle)
-        found = _placed(sized, turned, neighbours, overlaps, floors or {}, alignment)
-        if found[0].peak <= best[0].peak:
-            best = found
-    return best[0]
+        turned = _turned(order, best, shuffle)
+        found = task.placed(turned)
+        if found.peak <= best.peak:
+            best, order = found, turned
+    return best
 
 
 def greedy_by_size(buffers: Sequence[Buffer], alignment: int = 16) -> Plan:
@@ -68,8 +67,7 @@ def greedy_by_size(buffers: Sequence[Buffer], alignment: int = 16) -> Plan:
     """
     sized = [_aligned(one, alignment) for one in buffers]
     order = sorted(sized, key=lambda b: (-b.size, b.first))
-    offsets = _place(order, _neighbours(sized), {}, {}, alignment)
-    return Plan(sized, offsets, max((offsets[b.name] + b.size for b in sized), default=0))
+    return _Task(sized, _neighbours(sized), {}, {}, alignment).placed(order)
 
 
 def unions(buffers: Sequence[Buffer]) -> Plan:
@@ -127,42 +125,35 @@ def _turned(order: Sequence[Buffer], plan: Plan, shuffle: random.Random) -> list
     return turned
 
 
-def _placed(
-    sized: Sequence[Buffer],
-    order: Sequence[Buffer],
-    neighbours: Mapping[str, Sequence[Buffer]],
-    overlaps: Overlaps,
-    floors: Mapping[str, int],
-    alignment: int,
-) -> tuple[Plan, Sequence[Buffer]]:
-    """Return the plan that ``order`` leads to, with the order."""
-    offsets = _place(order, neighbours, overlaps, floors, alignment)
-    peak = max((offsets[b.name] + b.size for b in sized), default=0)
-    return Plan(sized, offsets, peak, overlaps), order
+@dataclass(frozen=True)
+class _Task:
+    """What every attempt at placing the same buffers shares."""
 
+    buffers: Sequence[Buffer]
+    neighbours: Mapping[str, Sequence[Buffer]]
+    overlaps: Overlaps
+    floors: Mapping[str, int]
+    alignment: int
 
-def _place(
-    order: Sequence[Buffer],
-    neighbours: Mapping[str, Sequence[Buffer]],
-    overlaps: Overlaps,
-    floors: Mapping[str, int],
-    alignment: int,
-) -> dict[str, int]:
-    """Give each buffer in turn the lowest offset that its placed neighbours allow."""
-    offsets: dict[str, int] = {}
-    for one in order:
-        blocked = []
-        for other in neighbours[one.name]:
+    def placed(self, order: Sequence[Buffer]) -> Plan:
+        """Give each buffer in turn the lowest offset that its placed neighbours allow."""
+        offsets: dict[str, int] = {}
+        for one in order:
+            place = self.floors.get(one.name, 0)
+            for low, high in sorted(self._blocked(one, offsets)):
+                if low >= place:
+                    break
+                if place < high:
+                    place = aligned(high, self.alignment)
+            offsets[one.name] = place
+        peak = max((offsets[one.name] + one.size for one in self.buffers), default=0)
+        return Plan(self.buffers, offsets, peak, self.overlaps)
+
+    def _blocked(self, one: Buffer, offsets: Mapping[str, int]) -> Iterator[tuple[int, int]]:
+        """Yield the open intervals of offsets that the placed neighbours of ``one`` forbid."""
+        for other in self.neighbours[one.name]:
             if other.name in offsets and one.size and other.size:
                 offset = offsets[other.name]
-                below = overlaps.get((one.name, other.name), one.size)
-                above = overlaps.get((other.name, one.name), other.size)
-                blocked.append((offset - below, offset + above))
-        place = floors.get(one.name, 0)
-        for low, high in sorted(blocked):
-            if low >= place:
-                break
-            if place < high:
-                place = aligned(high, alignment)
-        offsets[one.name] = place
-    return offsets
+                below = self.overlaps.get((one.name, other.name), one.size)
+                above = self.overlaps.get((other.name, one.name), other.size)
+                yield offset - below, offset + above

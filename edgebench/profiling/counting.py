@@ -95,15 +95,7 @@ def _operator(graph: Graph, node: Node) -> Operator:
 
 def kind_of(graph: Graph, node: Node) -> str:
     """Return the class of rule that ``node`` falls under; ``unknown`` where there is none."""
-    if not node.known:
-        return "unknown"
-    if "_pools" in node.attributes:
-        return "pool"
-    if node.op in ALIASES:
-        return "alias"
-    if node.op in ACTIVATIONS:
-        return "activation"
-    kind = KINDS.get(node.op, "unknown")
+    kind = _plain_kind(node)
     if kind == "conv":
         weight = graph.values[node.inputs[1]].shape
         group = int(node.attributes.get("group", 1))
@@ -111,6 +103,17 @@ def kind_of(graph: Graph, node: Node) -> str:
     if kind == "dense" and not graph.is_constant(node.inputs[1]):
         return "matmul" if not graph.is_constant(node.inputs[0]) else "dense"
     return kind
+
+
+def _plain_kind(node: Node) -> str:
+    """Return the kind as far as the operator's name tells it."""
+    if not node.known:
+        return "unknown"
+    if "_pools" in node.attributes:
+        return "pool"
+    if node.op in ALIASES:
+        return "alias"
+    return "activation" if node.op in ACTIVATIONS else KINDS.get(node.op, "unknown")
 
 
 def _macs(graph: Graph, node: Node, kind: str) -> int:

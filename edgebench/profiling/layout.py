@@ -84,13 +84,12 @@ def means_are_pools(graph: Graph) -> None:
             continue
         rank = len(graph.values[node.inputs[0]].shape)
         axes = reduced_axes(graph, node)
-        sides = (rank == 4 and axes in ((2, 3), (1, 2))) or (rank == 3 and axes == (1,))
-        if sides or (
-            rank == 3
-            and axes == (2,)
-            and _reaches_image(graph, node, producers, consumers, up=True)
+        shape = graph.values[node.inputs[0]].shape
+        behind_image = axes == (2,) and _reaches_image(graph, node, producers, consumers, up=True)
+        if (rank == 4 and axes in ((2, 3), (1, 2))) or (
+            rank == 3 and (axes == (1,) or behind_image)
         ):
-            node.attributes["_pools"] = [graph.values[node.inputs[0]].shape[a] for a in axes]
+            node.attributes["_pools"] = [shape[axis] for axis in axes]
 
 
 def reduced_axes(graph: Graph, node: Node) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgebench.profiling.graph import Graph, Node, Value
 from edgebench.profiling.layout import ALIASES
+from edgebench.profiling.operators import INTEGER_TYPES
 
 MOVES = ALIASES | {"Transpose"}
 """Operators that only move elements: quantised before or behind them is the same."""
@@ -20,29 +21,37 @@ def absorb_quantisation(graph: Graph) -> None:
         _drop_input_pair(graph, name)
     for name in list(graph.outputs):
         _drop_output_pair(graph, name)
-    consumers, integer = graph.consumers(), _integer_nodes(graph)
-    producers = graph.producers()
+    integer = _integer_nodes(graph)
+    consumers, producers = graph.consumers(), graph.producers()
     for node in list(graph.nodes):
-        if node.op == "DequantizeLinear":
-            readers = consumers.get(node.outputs[0], [])
-            if node.outputs[0] in graph.outputs or not all(id(r) in integer for r in readers):
-                continue
-            _describe(graph, node.inputs[0], node)
-            graph.replace(node.outputs[0], node.inputs[0])
-            graph.remove([node])
+        source, result = node.inputs[0] if node.inputs else "", node.outputs[0]
+        if node.op == "DequantizeLinear" and result not in graph.outputs:
+            if all(id(reader) in integer for reader in consumers.get(result, [])):
+                _describe(graph, source, node)
+                _bypass(graph, node)
         elif node.op == "QuantizeLinear":
-            writer = producers.get(node.inputs[0])
+            writer = producers.get(source)
             if writer is not None and id(writer) in integer:
-                _describe(graph, node.outputs[0], node)
-                graph.replace(node.outputs[0], node.inputs[0])
-                _retype(graph, node.inputs[0], graph.values[node.outputs[0]])
-                graph.remove([node])
+                _describe(graph, result, node)
+                _retype(graph, source, graph.values[result])
+                _bypass(graph, node)
+    _hold_in_integers(graph, integer)
+
+
+def _hold_in_integers(graph: Graph, integer: set[int]) -> None:
+    """Give results that no pair describes, between integer operators, their input's type."""
     for node in graph.nodes:
         if id(node) in integer:
             source = graph.values[graph.activations(node)[0]]
             for name in node.outputs:
-                if graph.values[name].dtype not in ("int8", "uint8"):
+                if graph.values[name].dtype not in INTEGER_TYPES:
                     _retype(graph, name, source)
+
+
+def _bypass(graph: Graph, node: Node) -> None:
+    """Let the readers of ``node`` read its input, and drop it."""
+    graph.replace(node.outputs[0], node.inputs[0])
+    graph.remove([node])
 
 
 def _integer_nodes(graph: Graph) -> set[int]:
@@ -107,7 +116,8 @@ def _drop_input_pair(graph: Graph, name: str) -> None:
 def _drop_output_pair(graph: Graph, name: str) -> None:
     """Write the graph's output as the integers that it is made from last."""
     consumers, producers = graph.consumers(), graph.producers()
-    moved, current = [], name
+    moved: list[str] = []
+    current = name
     while (writer := producers.get(current)) is not None:
         if len(consumers.get(current, [])) > (current != name):
             return
