@@ -75,3 +75,30 @@ class Sketchpad:
         )
         imports = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)]
         return helper.make_model(graph, opset_imports=imports, ir_version=10)
+
+
+class QuantisedPad(Sketchpad):
+    """Writes QDQ layers as TFLite models are converted: scales a channel, every result a pair."""
+
+    def integers(self, name: str, *dims: int, code: int = TensorProto.INT8) -> str:
+        """Add a weight held in integers with a scale a channel; return its dequantised value."""
+        parts = [self.weight(name, *dims, code=code), self.weight(f"{name}.s", dims[0])]
+        zero = self.weight(f"{name}.z", dims[0], code=code)
+        return self.add("DequantizeLinear", [*parts, zero], f"{name}.f", axis=0)
+
+    def conv8(
+        self, source: str, outputs: int, inputs: int, kernel: tuple[int, int], **more: Any
+    ) -> str:
+        """Add an integer convolution with a bias and a ReLU."""
+        name = f"conv{len(self.nodes)}"
+        weight = self.integers(f"{name}.w", outputs, inputs // more.get("group", 1), *kernel)
+        bias = self.integers(f"{name}.b", outputs, code=TensorProto.INT32)
+        conv = self.add("Conv", [source, weight, bias], name, **more)
+        return self.quantised(self.add("Relu", [conv]))
+
+    def dense8(self, source: str, outputs: int, inputs: int) -> str:
+        """Add an integer dense layer with a bias."""
+        name = f"dense{len(self.nodes)}"
+        weight = self.integers(f"{name}.w", outputs, inputs)
+        bias = self.integers(f"{name}.b", outputs, code=TensorProto.INT32)
+        return self.quantised(self.add("Gemm", [source, weight, bias], name, transB=1))

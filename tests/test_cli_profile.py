@@ -13,7 +13,6 @@ from onnx_graphs import Sketchpad
 from edgebench.cli import cli
 from edgebench.errors import EdgebenchError
 
-
 NO_FAMILY = (
     "unknown model family 'vg'; did you mean 'vgg'?; nor is it a file, or a run (study:number)"
 )

@@ -104,7 +104,7 @@ def overlapped(
     """
     lives = lifetimes(plan, extra)
     stages = _stages(plan, lives, scratch, distances, alone)
-    target, chosen, gaps = _choose(stages)
+    target, chosen, room = _choose(stages)
     buffers = lives.buffers()
     overlaps: dict[tuple[str, str], int] = {}
     for step, stage in enumerate(stages):
@@ -113,11 +113,11 @@ def overlapped(
             buffers.append(Buffer(name, stage.scratch, step, step, scratch=True))
             if chosen[step]:  # the vendor's planner leaves the room below the output empty
                 for output in stage.outputs:
-                    overlaps[name, output] = stage.scratch + gaps[output]
+                    overlaps[name, output] = stage.scratch + room[output].kept
         if stage.consumed is not None:
             for output, size in stage.outputs.items():
                 overlaps[output, stage.consumed] = min(stage.distance, size)
-    found = overlapping(buffers, overlaps, target, gaps)
+    found = overlapping(buffers, overlaps, target, {name: one.below for name, one in room.items()})
     return replace(found, peak=max(found.peak, target))
 
 
@@ -155,27 +155,43 @@ def _stages(
     return stages
 
 
-def _costs(stage: _Stage, gap: int) -> tuple[int, int]:
-    """Return the arena that one step needs apart and overlapping, with ``gap`` below its output."""
+@dataclass(frozen=True)
+class _Room:
+    """The room that must stay below a tensor for the outputs that will grow into it.
+
+    ``below`` is all of it, over the whole chain of overlaps that follows; ``kept`` is the part
+    for the next one that moves anything, which the vendor's planner lets no scratch lie in.
+    """
+
+    below: int = 0
+    kept: int = 0
+
+    def under(self, distance: int) -> _Room:
+        """Return the room below an input whose output, ``distance`` lower, needs this one."""
+        return _Room(self.below + distance, distance or self.kept)
+
+
+def _costs(stage: _Stage, room: _Room) -> tuple[int, int]:
+    """Return the arena that one step needs apart and overlapping, with ``room`` below its output."""
     taken, out = sum(stage.inputs.values()), sum(stage.outputs.values())
-    apart = max(taken + stage.scratch, gap) + out + stage.others
+    apart = max(taken + stage.scratch, room.below) + out + stage.others
     if stage.consumed is None:
         return apart, apart
     consumed = stage.inputs[stage.consumed]
-    grown = max(stage.distance + consumed, out) + gap + stage.scratch
+    grown = max(stage.distance + consumed, out) + max(room.below, room.kept + stage.scratch)
     return apart, grown + stage.others + taken - consumed
 
 
-def _choose(stages: list[_Stage]) -> tuple[int, list[bool], dict[str, int]]:
+def _choose(stages: list[_Stage]) -> tuple[int, list[bool], dict[str, _Room]]:
     """Choose for each step whether its output grows into its input, for the least peak.
 
     Returns the peak, the choices, and the room that each tensor needs below it. For a given peak
     the walk from the last step back is greedy: standing apart needs no room below the input, so
     it is taken wherever the peak allows it. The least peak that leaves a choice at every step is
-    found by bisection, which is exact because a higher peak never takes a choice away.
+    found by bisection.
     """
-    low = max((min(_costs(stage, 0)) for stage in stages), default=0)
-    high = max((_costs(stage, 0)[0] for stage in stages), default=0)
+    low = max((min(_costs(stage, _Room())) for stage in stages), default=0)
+    high = max((_costs(stage, _Room())[0] for stage in stages), default=0)
     while low < high:
         middle = (low + high) // 2
         if _walk(stages, middle) is None:
@@ -187,21 +203,22 @@ def _choose(stages: list[_Stage]) -> tuple[int, list[bool], dict[str, int]]:
     return low, *found
 
 
-def _walk(stages: list[_Stage], peak: int) -> tuple[list[bool], dict[str, int]] | None:
+def _walk(stages: list[_Stage], peak: int) -> tuple[list[bool], dict[str, _Room]] | None:
     """Return choices that stay within ``peak`` and the room below each tensor, or None."""
     chosen = [False] * len(stages)
-    gaps: dict[str, int] = {}
+    rooms: dict[str, _Room] = {}
     for index in range(len(stages) - 1, -1, -1):
         stage = stages[index]
-        gap = max((gaps.setdefault(name, 0) for name in stage.outputs), default=0)
-        apart, together = _costs(stage, gap)
+        outputs = [rooms.setdefault(name, _Room()) for name in stage.outputs]
+        room = max(outputs, key=lambda one: one.below, default=_Room())
+        apart, together = _costs(stage, room)
         if apart <= peak:
             continue
         if together > peak or stage.consumed is None:
             return None
         chosen[index] = True
-        gaps[stage.consumed] = stage.distance + gap
-    return chosen, gaps
+        rooms[stage.consumed] = room.under(stage.distance)
+    return chosen, rooms
 
 
 def kernel_at(plan: Schedule, step: int) -> Kernel:

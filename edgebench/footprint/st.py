@@ -193,11 +193,16 @@ def _needs_padded_input(profile: Profile, operator: Operator) -> bool:
 
 
 def _padded(source: Tensor, operator: Operator) -> tuple[int, ...]:
+    """Return the shape of the padded copy.
+
+    With explicit pads it is what they say. For SAME padding the vendor's tools always add
+    kernel - 1, also where a stride of 2 on an even image needs one row less (seen in 1.0.0).
+    """
     top, left, bottom, right = operator.attributes["pads"]
-    sides = list(source.shape[2:])
-    sides[0] += top + bottom
-    if len(sides) > 1:
-        sides[1] += left + right
+    more = [top + bottom, left + right]
+    if str(operator.attributes.get("auto_pad", "")).startswith("SAME"):
+        more = [size - 1 for size in operator.attributes["kernel"]]
+    sides = [size + extra for size, extra in zip(source.shape[2:], more, strict=False)]
     return (*source.shape[:2], *sides)
 
 
