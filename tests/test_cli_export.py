@@ -93,9 +93,9 @@ def test_a_folder_is_handed_over_recorded_and_verified(
     client = MlflowClient("sqlite:///mlruns/mlflow.db")
     proof = json.loads((tmp_path / "out" / "proof.json").read_bytes())
     logged = client.get_run(trial).data.metrics
-    for rung in proof["ladder"]["rungs"]:
-        assert logged[f"parity/{rung['name']}_max_abs_diff"] == rung["max_abs_diff"]
-        assert logged[f"parity/{rung['name']}_accuracy"] == rung["candidate_accuracy"]
+    for rung, suffix in zip(proof["ladder"]["rungs"], ("", "_int8"), strict=True):
+        assert logged[f"parity/max_abs_diff{suffix}"] == rung["max_abs_diff"]
+        assert logged[f"parity/accuracy{suffix}"] == rung["candidate_accuracy"]
     artifact = json.loads(Path(client.download_artifacts(trial, "proof.json")).read_bytes())
     assert artifact["ladder"] == proof["ladder"]
     assert proof["run"]["run_id"] == trial

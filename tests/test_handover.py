@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -308,14 +309,24 @@ def test_a_full_disk_or_a_kill_leaves_the_folder_whole_or_absent(
     )
     if fate == "SIG_IGN":
         assert f"EdgebenchError: cannot write '{out}': File too large" in done.stderr
-        assert not (tmp_path / ".out.building").exists()
+        assert not list(tmp_path.glob(".out.*"))
     else:
         assert done.returncode == -signal.SIGXFSZ
+        assert len(list(tmp_path.glob(".out.building-*"))) == 1
     assert out.exists() is former
     if former:
         assert verify(out).passed
     write(out, bundle(), force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle.pickle", "out"]
+
+
+def test_another_process_that_still_writes_is_left_alone(tmp_path: Path) -> None:
+    """Only the leftovers of dead processes are swept away."""
+    living = tmp_path / f".out.building-{os.getppid()}"
+    living.mkdir()
+    write(tmp_path / "out", bundle())
+    assert living.is_dir()
+    assert verify(tmp_path / "out").passed
 
 
 def test_the_test_images_have_no_part_in_calibration_or_choice() -> None:

@@ -212,9 +212,9 @@ def test_the_proof_is_plain_json_and_the_metrics_are_flat() -> None:
     assert [rung["name"] for rung in proof["rungs"]] == ["onnx", "int8"]
     assert proof["limits"]["max_abs_diff"] == 1e-4
     metrics = found.metrics()
-    assert metrics["parity/onnx_max_abs_diff"] == proof["rungs"][0]["max_abs_diff"]
-    assert metrics["parity/int8_accuracy"] == proof["rungs"][1]["candidate_accuracy"]
-    assert metrics["parity/pytorch_accuracy"] == proof["rungs"][0]["reference_accuracy"]
+    assert metrics["parity/max_abs_diff"] == proof["rungs"][0]["max_abs_diff"]
+    assert metrics["parity/accuracy_int8"] == proof["rungs"][1]["candidate_accuracy"]
+    assert metrics["parity/accuracy_pytorch"] == proof["rungs"][0]["reference_accuracy"]
     assert len(metrics) == 9
 
 

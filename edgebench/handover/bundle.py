@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import json
@@ -115,11 +116,10 @@ def write(folder: Path, bundle: Bundle, *, force: bool = False) -> None:
     """
     check_free(folder, force=force)
     parent = folder.absolute().parent
-    building = parent / f".{folder.name}.building"
-    former = parent / f".{folder.name}.former"
+    _sweep(parent, folder.name)
+    building = parent / f".{folder.name}.building-{os.getpid()}"
+    former = parent / f".{folder.name}.former-{os.getpid()}"
     try:
-        for leftover in (building, former):
-            shutil.rmtree(leftover, ignore_errors=True)
         building.mkdir()
         for name, content in bundle.files().items():
             _write_through(building / name, content)
@@ -132,6 +132,20 @@ def write(folder: Path, bundle: Bundle, *, force: bool = False) -> None:
         if former.exists() and not folder.exists():
             former.rename(folder)
         raise EdgebenchError(f"cannot write '{folder}': {error.strerror or error}") from error
+
+
+def _sweep(parent: Path, name: str) -> None:
+    """Remove what killed processes left beside ``name``; those that still run are left alone."""
+    for path in parent.glob(f".{glob.escape(name)}.*-*"):
+        kind, _, process = path.name.removeprefix(f".{name}.").partition("-")
+        if kind not in ("building", "former") or not process.isdigit():
+            continue
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            shutil.rmtree(path, ignore_errors=True)
+        except PermissionError:
+            continue  # another user's process
 
 
 def _write_through(path: Path, content: bytes) -> None:

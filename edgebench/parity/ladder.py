@@ -113,14 +113,15 @@ class Ladder:
         ]
 
     def metrics(self) -> dict[str, float]:
-        """Return the figures under the names that a run's record uses, as ``parity/int8_...``."""
-        names = ("max_abs_diff", "mean_abs_diff", "top1_agreement", "candidate_accuracy")
-        found = {
-            f"parity/{rung.name}_{name.removeprefix('candidate_')}": getattr(rung, name)
-            for rung in self.rungs
-            for name in names
-        }
-        return {"parity/pytorch_accuracy": self.rungs[0].reference_accuracy, **found}
+        """Return the figures under the names of a run's record, int8 ones with ``_int8``."""
+        figures = ("max_abs_diff", "mean_abs_diff", "top1_agreement", "candidate_accuracy")
+        found = {"parity/accuracy_pytorch": self.rungs[0].reference_accuracy}
+        for rung in self.rungs:
+            suffix = "_int8" if rung.name == "int8" else ""
+            for figure in figures:
+                name = figure.removeprefix("candidate_")
+                found[f"parity/{name}{suffix}"] = getattr(rung, figure)
+        return found
 
 
 def compare(
