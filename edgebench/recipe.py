@@ -14,6 +14,9 @@ Precision = Literal["auto", "float32", "bfloat16"]
 class Recipe:
     """How a candidate is trained.
 
+    The reference names epochs, optimiser, rate, decay, schedule and "flip + padded random crop";
+    it does not name the batch size and the padding, which are this project's choice.
+
     Attributes:
         epochs: Passes over the training split.
         batch_size: Images a step.
@@ -30,7 +33,7 @@ class Recipe:
     """
 
     epochs: Annotated[int, Ge(1)] = 15
-    batch_size: Annotated[int, Ge(2)] = 128
+    batch_size: Annotated[int, Ge(2)] = 32
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Annotated[float, Gt(0.0)] = 1e-3
     weight_decay: Annotated[float, Ge(0.0)] = 1e-4
@@ -38,5 +41,5 @@ class Recipe:
     schedule: Literal["cosine", "one_cycle", "constant"] = "cosine"
     label_smoothing: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
     augmentation: Literal["auto", "none", "crop", "flip+crop"] = "auto"
-    crop_padding: Annotated[int, Ge(1)] = 4
+    crop_padding: Annotated[int, Ge(1)] = 2
     precision: Precision = "auto"

@@ -26,10 +26,9 @@ import onnx
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag
 from mlflow.models import Model, ModelSignature
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import Schema, TensorSpec
 
-from edgebench import yaml12
+from edgebench import views, yaml12
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.record import Objective, Row, Scalar, State, StudyRecord
 from edgebench.space import Sweep, TrialConfig
@@ -79,6 +78,7 @@ class StudyLog:
         create_store(uri, _initialise)
         mlflow.set_tracking_uri(uri)
         self.uri = uri
+        self.study = study
         self.client = MlflowClient(tracking_uri=uri)
         self.experiment_id = self._experiment(study)
         mlflow.set_experiment(experiment_id=self.experiment_id)
@@ -215,6 +215,19 @@ class StudyLog:
         metric = _metrics({"test/accuracy": accuracy})
         self.client.log_batch(run_id, metrics=metric, tags=[RunTag("edgebench.test_opened", "1")])
 
+    def refresh_views(self, run_id: str | None = None, *, pictures: bool = False) -> None:
+        """Bring the study's note and saved view up to date, and describe a run; never fails.
+
+        ``pictures`` also writes the study's figures to the sweep's run.
+        """
+        record = read_study(self.study, tracking_uri=self.uri)
+        views.refresh(self.client, self.experiment_id, record)
+        for row in record.rows:
+            if row.run_id == run_id:
+                views.describe(self.client, row, record)
+        if pictures and record.rows:
+            views.log_pictures(self.client, self.parent_id, record)
+
     def model_of(self, run_id: str) -> bytes:
         """Return the exported model of a finished trial."""
         return _download_model(self.client.get_run(run_id)).read_bytes()
@@ -323,6 +336,8 @@ def create_store(uri: str, initialise: Callable[[str], None]) -> None:
 
 
 def _initialise(uri: str) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
     store = SqlAlchemyStore(uri, _artifact_root(uri))
     store.engine.dispose()
 

@@ -34,10 +34,10 @@ class Stores:
 @pytest.fixture(scope="session")
 def empty_stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make both stores once: MLflow's migrations take seconds."""
-    from edgebench import study, tracking
+    from edgebench import proposals, tracking
 
     stores = Stores(tmp_path_factory.mktemp("stores"))
-    tracking.create_store(stores.storage, study._initialise)
+    tracking.create_store(stores.storage, proposals._initialise)
     tracking.create_store(stores.tracking_uri, tracking._initialise)
     return stores.folder
 
