@@ -172,7 +172,7 @@ class _Room:
 
 
 def _costs(stage: _Stage, room: _Room) -> tuple[int, int]:
-    """Return the arena that one step needs apart and overlapping, with ``room`` below its output."""
+    """Return the arena that one step needs, apart and overlapping, above the ``room`` it leaves."""
     taken, out = sum(stage.inputs.values()), sum(stage.outputs.values())
     apart = max(taken + stage.scratch, room.below) + out + stage.others
     if stage.consumed is None:
