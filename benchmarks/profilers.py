@@ -14,18 +14,18 @@ upper ones):
     edgebench (file)        1.9 ms   43,722,752    +0.00 %  4,576,394  94,316 B (planned arena)
     fvcore                195.5 ms   43,952,128    +0.52 %          -  -
     torch flop_counter    192.0 ms   87,445,504  2 x exact          -  -
-    torchinfo              12.1 ms   43,724,682    +0.00 %  4,576,842  1,843,280 B (all outputs, summed)
+    torchinfo              12.1 ms   43,724,682    +0.00 %  4,576,842  1,843,280 B (outputs summed)
     ptflops                13.6 ms   44,413,962    +1.58 %  4,576,842  -
-    onnx-tool              17.1 ms   44,068,874    +0.79 %  4,576,394  19,362,384 B (all tensors, summed)
+    onnx-tool              17.1 ms   44,068,874    +0.79 %  4,576,394  19,362,384 B (tensors summed)
 
     gap: 39,520,768 multiply-accumulates by hand
     edgebench (gate)       10.7 ms   39,520,768    +0.00 %    373,386  94,316 B (planned arena)
     edgebench (file)        5.9 ms   39,520,768    +0.00 %    373,386  94,316 B (planned arena)
     fvcore                 78.4 ms   39,754,240    +0.59 %          -  -
     torch flop_counter     15.8 ms   79,041,536  2 x exact          -  -
-    torchinfo               6.1 ms   39,521,674    +0.00 %    373,834  1,835,088 B (all outputs, summed)
+    torchinfo               6.1 ms   39,521,674    +0.00 %    373,834  1,835,088 B (outputs summed)
     ptflops                10.2 ms   40,217,098    +1.76 %    373,834  -
-    onnx-tool               0.7 ms   39,869,962    +0.88 %    373,386  2,527,824 B (all tensors, summed)
+    onnx-tool               0.7 ms   39,869,962    +0.88 %    373,386  2,527,824 B (tensors summed)
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import onnx
 import torch
@@ -116,7 +117,7 @@ def torchinfo(model: nn.Module, _: onnx.ModelProto) -> Answer:
 
     found = summary(model, (1, *SHAPE), verbose=0)
     return Answer(
-        found.total_mult_adds, found.total_params, found.total_output_bytes, "all outputs, summed"
+        found.total_mult_adds, found.total_params, found.total_output_bytes, "outputs summed"
     )
 
 
@@ -139,7 +140,7 @@ def onnx_tool(_: nn.Module, exported: onnx.ModelProto) -> Answer:
     found.graph.shape_infer({"input": tool.create_ndarray_f32((1, *SHAPE))})
     found.graph.profile()
     macs = float(np.asarray(found.graph.macs).reshape(-1)[0])
-    return Answer(macs, int(found.graph.params), int(found.graph.memory), "all tensors, summed")
+    return Answer(macs, int(found.graph.params), int(found.graph.memory), "tensors summed")
 
 
 TOOLS: dict[str, Callable[[nn.Module, onnx.ModelProto], Answer]] = {
@@ -198,7 +199,7 @@ def main() -> None:
         for tool, ask in TOOLS.items():
             try:
                 with contextlib.redirect_stdout(io.StringIO()):
-                    answer, milliseconds = timed(lambda ask=ask: ask(model, exported))  # type: ignore[misc]  # bound at once
+                    answer, milliseconds = timed(partial(ask, model, exported))
             except ImportError as missing:
                 print(f"{tool:<19} not installed ({missing.name})")
                 continue

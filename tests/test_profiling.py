@@ -494,3 +494,37 @@ def test_a_gigabyte_of_weights_is_not_loaded(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert found.weights_bytes == size
     assert peak < 20_000_000
+
+
+def test_a_change_of_scale_is_one_conversion() -> None:
+    """Unsigned pixels to signed ones, as converted TFLite models begin: 2 an element, no floats."""
+    pad = Sketchpad()
+    unsigned = [pad.weight("s"), pad.weight("z", code=TensorProto.UINT8)]
+    source = pad.quantised(pad.add("DequantizeLinear", ["input", *unsigned]))
+    pad.weight("w", 4, 3, 3, 3, code=TensorProto.INT8)
+    pad.quantised(pad.add("Conv", [source, pad.quantised("w")], "conv"))
+    found = profile(pad.model("conv.dq", code=TensorProto.UINT8))
+    assert [one.kind for one in found.operators] == ["convert", "conv"]
+    assert [row.macc for row in measure(found).layers] == [2 * 192, 36 * 108]
+    assert {tensor.dtype for tensor in found.tensors.values()} == {"uint8", "int8"}
+
+
+def test_a_bias_inside_a_quantised_pair_folds() -> None:
+    """MatMul + Add with no scale between them is one integer dense layer."""
+    pad = Sketchpad()
+    pad.weight("w", 16, 8, code=TensorProto.INT8)
+    product = pad.add("MatMul", [pad.quantised("input"), pad.quantised("w")])
+    pad.quantised(pad.add("Add", [product, pad.weight("b", 8)], "out"))
+    found = profile(pad.model("out.dq", shape=("N", 16)))
+    assert [(one.kind, one.parameters) for one in found.operators] == [("dense", 136)]
+    assert found.dtype == "int8"
+
+
+def test_weights_quantised_inside_the_graph() -> None:
+    """Fake quantisation: the float weight is rounded in the graph, and ships as integers."""
+    pad = Sketchpad()
+    parts = [pad.weight("s", 4), pad.weight("z", 4, code=TensorProto.INT8)]
+    held = pad.add("QuantizeLinear", [pad.weight("w", 4, 3, 3, 3), *parts], axis=0)
+    weight = pad.add("DequantizeLinear", [held, *parts], axis=0)
+    pad.quantised(pad.add("Conv", [pad.quantised("input"), weight], "conv"))
+    assert profile(pad.model("conv.dq")).weights_bytes == 108

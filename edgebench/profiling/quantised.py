@@ -21,6 +21,7 @@ def absorb_quantisation(graph: Graph) -> None:
         _drop_input_pair(graph, name)
     for name in list(graph.outputs):
         _drop_output_pair(graph, name)
+    _join_rescales(graph)
     integer = _integer_nodes(graph)
     consumers, producers = graph.consumers(), graph.producers()
     for node in list(graph.nodes):
@@ -36,6 +37,17 @@ def absorb_quantisation(graph: Graph) -> None:
                 _retype(graph, source, graph.values[result])
                 _bypass(graph, node)
     _hold_in_integers(graph, integer)
+
+
+def _join_rescales(graph: Graph) -> None:
+    """Make one step of a dequantise that only quantises again, to another scale or sign."""
+    consumers = graph.consumers()
+    for node in list(graph.nodes):
+        readers = consumers.get(node.outputs[0], [])
+        alone = node.op == "DequantizeLinear" and node.outputs[0] not in graph.outputs
+        if alone and readers and all(reader.op == "QuantizeLinear" for reader in readers):
+            _describe(graph, node.inputs[0], node)
+            _bypass(graph, node)
 
 
 def _hold_in_integers(graph: Graph, integer: set[int]) -> None:

@@ -15,10 +15,10 @@ from edgebench.profiling.quantised import absorb_quantisation
 
 def simplify(graph: Graph) -> Graph:
     """Apply every rewrite to ``graph``, in place, until none applies."""
-    absorb_quantisation(graph)
     expand_fused(graph)
     while merge_pads(graph) or fold_constants_into_linear(graph):
         pass
+    absorb_quantisation(graph)
     means_are_pools(graph)
     free_layout_transposes(graph)
     free_identical(graph)
