@@ -11,6 +11,7 @@ from edgebench.footprint.measure import Footprint, Layer
 from edgebench.planning import Plan
 
 BAR = 40  # characters of the longest bar
+COLOURS = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # C7 is grey, as scratch is
 MOST_BARS = 60  # operators a timeline shows at most; the quiet ones are left out first
 
 
@@ -67,10 +68,10 @@ def timeline(footprint: Footprint) -> Iterator[str]:
     plan = footprint.plan
     if plan is None:
         return
-    shown = range(len(footprint.layers))
+    shown = list(range(len(footprint.layers)))
     if len(shown) > MOST_BARS:
-        busiest = sorted(shown, key=lambda step: -footprint.layers[step].live_bytes)[:MOST_BARS]
-        shown = sorted(busiest)  # type: ignore[assignment]  # a range or a list, both sequences
+        busiest = sorted(shown, key=lambda step: -footprint.layers[step].live_bytes)
+        shown = sorted(busiest[:MOST_BARS])
         yield f"the {MOST_BARS} busiest of {len(footprint.layers)} operators:"
     width = min(max((len(footprint.layers[step].name) for step in shown), default=0), 40)
     peak = plan.peak_step()
@@ -109,7 +110,7 @@ def draw(footprint: Footprint, path: Path) -> None:
     axes = figure.subplots()
     for index, one in enumerate(sorted(plan.buffers, key=lambda b: b.first)):
         first, last = max(one.first, 0), min(one.last, steps - 1)
-        colour = "0.6" if one.scratch else f"C{index % 10}"
+        colour = "0.6" if one.scratch else COLOURS[index % len(COLOURS)]
         box = Rectangle(
             (first - 0.5, plan.offsets[one.name]),
             last - first + 1,

@@ -41,6 +41,10 @@ class Layer:
             "scratch_bytes": self.scratch_bytes,
         }
 
+    def record(self) -> dict[str, Any]:
+        """Return the row with the bytes alive while it runs, for a report to draw."""
+        return self.as_dict() | {"live_bytes": self.live_bytes}
+
 
 @dataclass(frozen=True)
 class Footprint:

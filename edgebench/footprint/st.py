@@ -33,6 +33,7 @@ _ASSUMED_INPUT_FACTOR = {
     "ReduceMax": 1, "ReduceMin": 1, "ReduceSum": 1, "ReduceSumSquare": 2, "ReduceL2": 2,
     "ReduceL1": 2, "ArgMax": 1, "ArgMin": 1,
 }  # fmt: skip
+_ASSUMED_OTHERS = frozenset({"ConvTranspose", "DepthToSpace", "SpaceToDepth"})
 _INPUT_FACTORS = {"ReduceMean": 2} | _ASSUMED_INPUT_FACTOR
 _FREE = frozenset({"alias", "pad", "concat", "slice", "gather", "copy"})
 
@@ -65,8 +66,8 @@ def _takes_nearest(operator: Operator) -> bool:
 
 
 def assumed(operator: Operator) -> bool:
-    """Tell whether the complexity of ``operator`` rests on an assumed factor."""
-    return operator.op in ASSUMED or operator.op in _ASSUMED_INPUT_FACTOR
+    """Tell whether the complexity of ``operator`` rests on an assumption, not on a report."""
+    return operator.op in {*ASSUMED, *_ASSUMED_INPUT_FACTOR, *_ASSUMED_OTHERS}
 
 
 def kernel_macc(profile: Profile, kernel: Kernel) -> int | None:
