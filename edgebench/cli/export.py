@@ -94,10 +94,7 @@ def command(
     from edgebench import handover
     from edgebench.report.table import plain, render
 
-    if folder:
-        handover.check_free(output, force=force)
-    elif not output.absolute().parent.is_dir():
-        raise EdgebenchError(f"there is no folder '{output.parent}' to write '{output.name}' in")
+    _check_output(output, folder=folder, force=force)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from edgebench.cli import _exporting
     from edgebench.tracking import fetch_run
@@ -125,13 +122,21 @@ def command(
     _exporting.record(saved.run_id, proven, proof, tracking_uri)
     _require_passed(proven)
     if folder:
-        assert proven.choice is not None  # noqa: S101 - a folder asks for int8
         vectors = handover.golden_vectors(model, proven, preprocessing, judged)
-        bundle = handover.Bundle(proven.float_model, proven.choice.model, vectors, proof)
-        handover.write(output, bundle, force=force)
+        handover.write(output, handover.Bundle.of(proven, vectors, proof), force=force)
     else:
         _write_file(output, proven, proof)
     click.echo(f"wrote {output}", err=True)
+
+
+def _check_output(output: Path, *, folder: bool, force: bool) -> None:
+    """Refuse a place that cannot be written to before anything is computed."""
+    from edgebench.handover import check_free
+
+    if folder:
+        check_free(output, force=force)
+    elif not output.absolute().parent.is_dir():
+        raise EdgebenchError(f"there is no folder '{output.parent}' to write '{output.name}' in")
 
 
 def _request(options: dict[str, Any], *, int8: bool) -> Request:

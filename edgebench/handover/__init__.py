@@ -3,9 +3,10 @@
 `verify` and `write` need no PyTorch; `prove` does.
 """
 
-from edgebench.handover.bundle import Bundle, Vectors, check_free, proof_bytes, write
-from edgebench.handover.proving import Images, Proven, Request, golden_vectors, prove
+from edgebench.handover.bundle import Bundle, check_free, proof_bytes, write
+from edgebench.handover.proving import Images, Proven, Request, prove
 from edgebench.handover.statement import statement
+from edgebench.handover.vectors import Vectors, golden_vectors
 from edgebench.handover.verification import Verification, verify
 
 __all__ = [

@@ -18,8 +18,10 @@ import numpy.typing as npt
 import onnx
 
 from edgebench.errors import EdgebenchError
-from edgebench.export import Images, Logits, serialise
+from edgebench.export import serialise
 from edgebench.handover.card import card
+from edgebench.handover.proving import Proven
+from edgebench.handover.vectors import Vectors
 
 FORMAT = 1  # of proof.json
 FLOAT_MODEL = "model.onnx"
@@ -32,21 +34,6 @@ NAMES = (FLOAT_MODEL, INT8_MODEL, INPUTS, OUTPUTS, CARD, PROOF)
 
 
 @dataclass(frozen=True)
-class Vectors:
-    """Golden vectors: N images as pixels and as network inputs, and what each side answered.
-
-    ``torch`` are the answers of the trained PyTorch model, which `verify` cannot ask again.
-    """
-
-    pixels: npt.NDArray[np.uint8]  # [N, C, H, W]
-    inputs: Images  # [N, C, H, W]
-    labels: npt.NDArray[np.int64]  # [N]
-    torch: Logits  # [N, classes]
-    onnx: Logits  # [N, classes]
-    int8: Logits  # [N, classes]
-
-
-@dataclass(frozen=True)
 class Bundle:
     """What is handed over: both models, the vectors, and the proof without its file digests."""
 
@@ -54,6 +41,13 @@ class Bundle:
     int8_model: onnx.ModelProto
     vectors: Vectors
     proof: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, proven: Proven, vectors: Vectors, proof: Mapping[str, Any]) -> Bundle:
+        """Return the bundle of a request with int8; raises ValueError where it was one without."""
+        if proven.choice is None:
+            raise ValueError("a hand-over holds both models, but no int8 model was asked for")
+        return cls(proven.float_model, proven.choice.model, vectors, proof)
 
     def files(self) -> dict[str, bytes]:
         """Return every file of the folder by name; equal bundles give equal bytes."""

@@ -11,8 +11,7 @@ import numpy.typing as npt
 import onnx
 
 from edgebench.errors import EdgebenchError
-from edgebench.export import Preprocessing, answers, to_onnx, torch_answers
-from edgebench.handover.bundle import Vectors
+from edgebench.export import Preprocessing, to_onnx
 from edgebench.parity import Ladder, Limits, climb
 from edgebench.quantization import (
     COUNT,
@@ -26,8 +25,6 @@ from edgebench.quantization import (
 
 if TYPE_CHECKING:
     import torch
-
-VECTORS = 16  # golden vectors in a hand-over
 
 
 @dataclass(frozen=True)
@@ -91,23 +88,22 @@ def prove(
     Raises:
         EdgebenchError: an image set does not suit the model, or the export is refused.
     """
-    shape = train.pixels.shape[1:]
     if not len(judged.pixels):
         raise EdgebenchError("the ladder needs at least 1 image, but the split has 0")
+    _, channels, height, width = train.pixels.shape
     exported = to_onnx(
         model,
-        (shape[0], shape[1], shape[2]),
+        (channels, height, width),
         opset=request.opset,
         softmax=request.softmax,
         metadata=preprocessing.metadata(),
     )
-    seen = min(request.count, len(train.pixels))
+    chosen = spread(len(train.pixels), request.count)
     choice = None
     if request.int8:
-        calibration = preprocessing.apply(train.pixels[spread(len(train.pixels), seen)])
         choice = best(
             exported,
-            calibration,
+            preprocessing.apply(train.pixels[chosen]),
             preprocessing.apply(validation.pixels),
             validation.labels,
             settings=request.settings,
@@ -122,21 +118,4 @@ def prove(
         preprocessing=preprocessing,
         limits=request.limits,
     )
-    return Proven(exported, choice, ladder, seen)
-
-
-def golden_vectors(
-    model: torch.nn.Module, proven: Proven, preprocessing: Preprocessing, judged: Images
-) -> Vectors:
-    """Return ``VECTORS`` evenly spaced images of ``judged`` with the answers of every side."""
-    import torch
-
-    chosen = spread(len(judged.pixels), VECTORS)
-    pixels = np.ascontiguousarray(judged.pixels[chosen])
-    inputs = preprocessing.apply(pixels)
-    logits = torch.from_numpy(torch_answers(model, torch.from_numpy(inputs)))
-    if proven.float_model.graph.output[0].name == "probabilities":
-        logits = torch.softmax(logits, 1)
-    single = answers(proven.float_model, inputs)
-    small = answers(proven.choice.model, inputs) if proven.choice else single
-    return Vectors(pixels, inputs, judged.labels[chosen], logits.numpy(), single, small)
+    return Proven(exported, choice, ladder, len(chosen))
