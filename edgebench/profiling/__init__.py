@@ -36,8 +36,8 @@ def profile(
         EdgebenchError: No readable ONNX model, an unknown opset, open shapes, weights in a missing
             external file, not exactly one input, or neither a convolution nor a dense layer.
     """
+    from edgebench.profiling.building import build
     from edgebench.profiling.counting import profile_of
-    from edgebench.profiling.graph import build
     from edgebench.profiling.reading import read
     from edgebench.profiling.simplify import simplify
 
