@@ -1,9 +1,4 @@
-"""The rules of ST Edge AI Core / X-CUBE-AI, as 78 public reports of it show them.
-
-The vendor documents none of these formulas; they were inferred from reports of versions 7.2 to
-Core 4.0 and agree with 1,675 of their 1,694 executed nodes. Where no report shows an operator, the
-factor is assumed by analogy, listed in ``ASSUMED``, and every figure that rests on it says so.
-"""
+"""What the vendor's kernels need of memory: scratch, padded inputs, and where outputs may grow."""
 
 from __future__ import annotations
 
@@ -12,78 +7,6 @@ from math import prod
 
 from edgebench.footprint.kernels import CONVOLUTIONS, Kernel, Schedule, image
 from edgebench.profiling import Operator, Profile, Tensor
-
-# Operations an output element, of what is computed element by element.
-MEASURED: dict[str, int] = {
-    "Relu": 1, "LeakyRelu": 1, "Clip": 2, "PRelu": 2, "Sigmoid": 10, "Tanh": 10, "Elu": 11,
-    "Softmax": 15, "Sqrt": 12, "Reciprocal": 5, "Div": 5, "Pow": 10, "Neg": 1,
-    "Add": 1, "Sub": 1, "Mul": 1, "Min": 1, "Max": 1,
-    "BatchNormalization": 2, "LayerNormalization": 27, "InstanceNormalization": 12,
-    "QuantizeLinear": 2, "DequantizeLinear": 2, "Cast": 2,
-}  # fmt: skip
-ASSUMED: dict[str, int] = {
-    "Abs": 1, "Sign": 1, "Floor": 1, "Ceil": 1, "Round": 1, "Not": 1, "ThresholdedRelu": 1,
-    "HardSigmoid": 4, "HardSwish": 5, "Swish": 11, "Gelu": 13, "Erf": 10, "Exp": 10, "Log": 10,
-    "Sin": 10, "Cos": 10, "Celu": 11, "Selu": 12, "Softplus": 20, "Softsign": 7, "Mish": 31,
-    "Sum": 1, "Mean": 2, "Mod": 5, "Equal": 1, "Greater": 1, "Less": 1, "GreaterOrEqual": 1,
-    "LessOrEqual": 1, "And": 1, "Or": 1, "Where": 1, "LogSoftmax": 16,
-    "GroupNormalization": 12, "RMSNormalization": 14, "LRN": 20, "LpNormalization": 14,
-}  # fmt: skip
-_ASSUMED_INPUT_FACTOR = {
-    "ReduceMax": 1, "ReduceMin": 1, "ReduceSum": 1, "ReduceSumSquare": 2, "ReduceL2": 2,
-    "ReduceL1": 2, "ArgMax": 1, "ArgMin": 1,
-}  # fmt: skip
-_ASSUMED_OTHERS = frozenset({"ConvTranspose", "DepthToSpace", "SpaceToDepth"})
-_INPUT_FACTORS = {"ReduceMean": 2} | _ASSUMED_INPUT_FACTOR
-_FREE = frozenset({"alias", "pad", "concat", "slice", "gather", "copy"})
-
-
-def macc(profile: Profile, operator: Operator) -> int | None:
-    """Return the vendor's complexity of one operator; None where there is no rule for it."""
-    kind = operator.kind
-    if kind in CONVOLUTIONS | {"dense", "deconv", "matmul"}:
-        bias = operator.constant("bias")
-        return operator.macs + (bias.elements if bias else 0)
-    if kind in _FREE or (kind == "resize" and _takes_nearest(operator)):
-        return 0
-    reduces = kind in ("reduce", "argmax")
-    factor = _INPUT_FACTORS.get(operator.op) if reduces else _output_factor(operator)
-    elements = profile.tensors[(operator.inputs if reduces else operator.outputs)[0]].elements
-    return None if factor is None else int(factor * elements)
-
-
-def _output_factor(operator: Operator) -> float | None:
-    """Return the operations an output element costs."""
-    if operator.kind == "pool" and operator.op != "LpPool":
-        return float(prod(operator.attributes["kernel"]))
-    if operator.kind == "transpose":
-        return 0.5
-    return MEASURED.get(operator.op) or ASSUMED.get(operator.op)
-
-
-def _takes_nearest(operator: Operator) -> bool:
-    return bool(operator.attributes.get("mode", "nearest") == "nearest")
-
-
-def assumed(operator: Operator) -> bool:
-    """Tell whether the complexity of ``operator`` rests on an assumption, not on a report."""
-    return operator.op in {*ASSUMED, *_ASSUMED_INPUT_FACTOR, *_ASSUMED_OTHERS}
-
-
-def kernel_macc(profile: Profile, kernel: Kernel) -> int | None:
-    """Return the complexity of a kernel: its operators' sum, the clamps of integer kernels free."""
-    total = 0
-    for index, operator in enumerate(kernel.operators):
-        if index and operator.op in ("Relu", "Clip") and profile.is_quantised(kernel.main):
-            continue
-        cost = macc(profile, operator)
-        if cost is None:
-            return None
-        total += cost
-    return total
-
-
-# Scratch ----------------------------------------------------------------------------------------
 
 
 def scratch(profile: Profile, kernel: Kernel) -> int:
@@ -207,9 +130,6 @@ def _padded(source: Tensor, operator: Operator) -> tuple[int, ...]:
     return (*source.shape[:2], *sides)
 
 
-# Overlap ----------------------------------------------------------------------------------------
-
-
 def overlap(plan: Schedule, kernel: Kernel, name: str) -> int | None:
     """Return how far below its input's start ``kernel`` must store its output; None: nowhere.
 
@@ -261,76 +181,3 @@ def _convolution_overlap(profile: Profile, kernel: Kernel) -> int | None:
         (-(-row // step) + 1 + top) * out_row + slack - row * in_row
         for row in range(out_height * step + 2)
     )
-
-
-# Code and runtime ---------------------------------------------------------------------------------
-
-# Objects of the legacy C API that each kernel keeps in RAM, bytes (Core 2.0-2.2, 7 reports).
-_RUNTIME = {
-    "dense": 96, "activation": 96, "softmax": 100, "conv": 160, "depthwise": 160, "pool": 136,
-    "eltwise": 100, "norm": 108, "pad": 124,
-}  # fmt: skip
-
-
-def runtime_ram(plan: Schedule) -> int:
-    """Return the bytes of the runtime's own objects: tensors, arrays and nodes.
-
-    420 + 76 an array + 60 a flattened tensor + each node's own. Exact on the 7 float reports
-    that could be checked; integer graphs come within a few per cent.
-    """
-    profile = plan.profile
-    arrays = len(profile.inputs) + len(profile.constants)
-    total = 420
-    for kernel in plan.kernels:
-        arrays += len(plan.writes(kernel)) + _scratch_arrays(profile, kernel)
-        pooled = kernel.fused("pool") is not None
-        total += 204 if pooled else _RUNTIME.get(kernel.kind, 100)
-    return total + 76 * arrays + 60 * _flattened(profile)
-
-
-def _scratch_arrays(profile: Profile, kernel: Kernel) -> int:
-    if scratch(profile, kernel) == 0:
-        return 0
-    return 2 if kernel.fused("pool") is not None else 1
-
-
-def _flattened(profile: Profile) -> int:
-    """Count the reshapes before a dense layer that join more than one dimension."""
-    dense = {name for one in profile.operators if one.kind == "dense" for name in one.inputs}
-    return sum(
-        one.kind == "alias"
-        and one.outputs[0] in dense
-        and sum(size > 1 for size in profile.tensors[one.inputs[0]].shape) > 1
-        for one in profile.operators
-    )
-
-
-# Code sizes are looked up, not computed: sums of the parts below are within a fifth of the 27
-# reports that state them, and inside the bracket that published figures leave for float CNNs.
-_FLOAT_CODE = {
-    "conv": 3_100, "depthwise": 2_600, "pool": 1_300, "softmax": 1_800, "eltwise": 500,
-    "norm": 200, "concat": 300, "transpose": 500, "matmul": 1_200, "reduce": 700, "resize": 800,
-}  # fmt: skip
-_INTEGER_CODE = {
-    "conv": 8_600, "depthwise": 5_000, "pw": 5_000, "pool": 1_500, "softmax": 4_400,
-    "eltwise": 4_000, "pad": 900, "concat": 500, "convert": 1_000, "resize": 800,
-}  # fmt: skip
-_TRANSCENDENTAL = frozenset({"Sigmoid", "Tanh", "Elu", "Erf", "Gelu", "Exp", "Swish", "Mish"})
-
-
-def code(plan: Schedule) -> int:
-    """Return the estimated bytes of kernels and C library that the graph links."""
-    profile = plan.profile
-    parts: dict[str, int] = {"base": 9_400 if profile.dtype == "int8" else 8_850}
-    for kernel in plan.kernels:
-        quantised = profile.is_quantised(kernel.main)
-        table = _INTEGER_CODE if quantised else _FLOAT_CODE
-        kind = kernel.kind
-        if quantised and kind == "conv" and prod(kernel.main.attributes["kernel"]) == 1:
-            kind = "pw"
-        parts[f"{quantised}{kind}"] = table.get(kind, 0)
-        if kernel.fused("pool") is not None and not quantised:
-            parts["fused"] = 3_000
-        if any(one.op in _TRANSCENDENTAL for one in kernel.operators):
-            parts["transcendental"] = 1_600
-    return sum(parts.values())

@@ -1,0 +1,77 @@
+"""The vendor's complexity (MACC): its charge for each operator, beyond multiply-accumulates."""
+
+from __future__ import annotations
+
+from math import prod
+
+from edgebench.footprint.kernels import CONVOLUTIONS, Kernel
+from edgebench.profiling import Operator, Profile
+
+# Operations an output element, of what is computed element by element.
+MEASURED: dict[str, int] = {
+    "Relu": 1, "LeakyRelu": 1, "Clip": 2, "PRelu": 2, "Sigmoid": 10, "Tanh": 10, "Elu": 11,
+    "Softmax": 15, "Sqrt": 12, "Reciprocal": 5, "Div": 5, "Pow": 10, "Neg": 1,
+    "Add": 1, "Sub": 1, "Mul": 1, "Min": 1, "Max": 1,
+    "BatchNormalization": 2, "LayerNormalization": 27, "InstanceNormalization": 12,
+    "QuantizeLinear": 2, "DequantizeLinear": 2, "Cast": 2,
+}  # fmt: skip
+ASSUMED: dict[str, int] = {
+    "Abs": 1, "Sign": 1, "Floor": 1, "Ceil": 1, "Round": 1, "Not": 1, "ThresholdedRelu": 1,
+    "HardSigmoid": 4, "HardSwish": 5, "Swish": 11, "Gelu": 13, "Erf": 10, "Exp": 10, "Log": 10,
+    "Sin": 10, "Cos": 10, "Celu": 11, "Selu": 12, "Softplus": 20, "Softsign": 7, "Mish": 31,
+    "Sum": 1, "Mean": 2, "Mod": 5, "Equal": 1, "Greater": 1, "Less": 1, "GreaterOrEqual": 1,
+    "LessOrEqual": 1, "And": 1, "Or": 1, "Where": 1, "LogSoftmax": 16,
+    "GroupNormalization": 12, "RMSNormalization": 14, "LRN": 20, "LpNormalization": 14,
+}  # fmt: skip
+_ASSUMED_INPUT_FACTOR = {
+    "ReduceMax": 1, "ReduceMin": 1, "ReduceSum": 1, "ReduceSumSquare": 2, "ReduceL2": 2,
+    "ReduceL1": 2, "ArgMax": 1, "ArgMin": 1,
+}  # fmt: skip
+_ASSUMED_OTHERS = frozenset({"ConvTranspose", "DepthToSpace", "SpaceToDepth"})
+_INPUT_FACTORS = {"ReduceMean": 2} | _ASSUMED_INPUT_FACTOR
+_FREE = frozenset({"alias", "pad", "concat", "slice", "gather", "copy"})
+
+
+def macc(profile: Profile, operator: Operator) -> int | None:
+    """Return the vendor's complexity of one operator; None where there is no rule for it."""
+    kind = operator.kind
+    if kind in CONVOLUTIONS | {"dense", "deconv", "matmul"}:
+        bias = operator.constant("bias")
+        return operator.macs + (bias.elements if bias else 0)
+    if kind in _FREE or (kind == "resize" and _takes_nearest(operator)):
+        return 0
+    reduces = kind in ("reduce", "argmax")
+    factor = _INPUT_FACTORS.get(operator.op) if reduces else _output_factor(operator)
+    elements = profile.tensors[(operator.inputs if reduces else operator.outputs)[0]].elements
+    return None if factor is None else int(factor * elements)
+
+
+def _output_factor(operator: Operator) -> float | None:
+    """Return the operations an output element costs."""
+    if operator.kind == "pool" and operator.op != "LpPool":
+        return float(prod(operator.attributes["kernel"]))
+    if operator.kind == "transpose":
+        return 0.5
+    return MEASURED.get(operator.op) or ASSUMED.get(operator.op)
+
+
+def _takes_nearest(operator: Operator) -> bool:
+    return bool(operator.attributes.get("mode", "nearest") == "nearest")
+
+
+def assumed(operator: Operator) -> bool:
+    """Tell whether the complexity of ``operator`` rests on an assumption, not on a report."""
+    return operator.op in {*ASSUMED, *_ASSUMED_INPUT_FACTOR, *_ASSUMED_OTHERS}
+
+
+def kernel_macc(profile: Profile, kernel: Kernel) -> int | None:
+    """Return the complexity of a kernel: its operators' sum, the clamps of integer kernels free."""
+    total = 0
+    for index, operator in enumerate(kernel.operators):
+        if index and operator.op in ("Relu", "Clip") and profile.is_quantised(kernel.main):
+            continue
+        cost = macc(profile, operator)
+        if cost is None:
+            return None
+        total += cost
+    return total
