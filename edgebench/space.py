@@ -14,6 +14,7 @@ from edgebench.models import MODELS
 from edgebench.recipe import Recipe
 from edgebench.record import Objective, Scalar
 from edgebench.registry import options
+from edgebench.report.units import label
 
 FIGURES = ("macs", "macc", "parameters", "rom_bytes", "ram_bytes", "activations_bytes")
 """The figures of a footprint that are searched, limited and logged."""
@@ -50,11 +51,14 @@ class Budget:
     def excess(self, figures: Mapping[str, int]) -> str | None:
         """Say which limits ``figures`` break and by how much, or None."""
         of_target = f" of {self.target}" if self.target else ""
-        broken = [
-            f"{name} {figures[name]:,} is over {self.limits[name]:,}{of_target}"
-            for name, ratio in self.usage(figures).items()
-            if ratio > 0
-        ]
+        broken = []
+        for name, ratio in self.usage(figures).items():
+            if ratio > 0:
+                used, limit, unit = figures[name], self.limits[name], " B" * ("bytes" in name)
+                broken.append(
+                    f"{label(f'footprint/{name}')} {used:,}{unit} is over {limit:,}{unit}"
+                    f"{of_target} by {used - limit:,}{unit}"
+                )
         return "; ".join(broken) or None
 
 

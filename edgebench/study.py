@@ -22,8 +22,8 @@ from edgebench.errors import EdgebenchError
 from edgebench.proposals import Proposals
 from edgebench.record import StudyRecord
 from edgebench.report.front import front
-from edgebench.space import Sweep, TrialConfig
-from edgebench.tracking import StudyLog, read_study, sqlite_path
+from edgebench.space import INT8, Sweep, TrialConfig
+from edgebench.tracking import MODEL, MODEL_INT8, StudyLog, read_study, sqlite_path
 from edgebench.trial import Outcome
 from edgebench.worker import Facts, Worker, speaking, threads_for
 
@@ -142,14 +142,20 @@ class _Search:
                 self._hear(worker)
 
     def open_test_split(self) -> None:
-        """Examine the members of the front on the test split, each once."""
+        """Examine the models of the front's members on the test split, each once."""
         sweep = self.proposals.sweep
+        models = {"test/accuracy": MODEL}
+        if sweep.int8:
+            models[f"test/accuracy{INT8}"] = MODEL_INT8
         for row in front(self.log.rows(), sweep.objectives):
             if "test/accuracy" in row.metrics:
                 continue
-            model = self.log.model_of(row.run_id)
-            self.workers[0].ask("examine", model, sweep.config(row.params))
-            self.log.log_test(row.run_id, self.workers[0].answer().content)
+            accuracies = {}
+            for metric, name in models.items():
+                model = self.log.model_of(row.run_id, name)
+                self.workers[0].ask("examine", model, sweep.config(row.params))
+                accuracies[metric] = self.workers[0].answer().content
+            self.log.log_test(row.run_id, accuracies)
 
     def close_jobs(self) -> None:
         """Close the trials that are still under way; the next start tries them again."""

@@ -13,12 +13,16 @@ import os
 import re
 import tempfile
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before the import: works offline
+# Before the import: works offline, and shows nothing of its own.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import filelock
 import mlflow
 import numpy as np
@@ -30,6 +34,7 @@ from mlflow.types import Schema, TensorSpec
 
 from edgebench import views, yaml12
 from edgebench.errors import EdgebenchError, unknown
+from edgebench.footprint import CONVENTIONS
 from edgebench.record import Objective, Row, Scalar, State, StudyRecord
 from edgebench.space import Sweep, TrialConfig
 
@@ -41,6 +46,7 @@ for _noisy in ("mlflow", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
 
 DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
+CONVENTION = "st"  # by which the gate measures
 STATE = "edgebench.state"
 REASON = "edgebench.reason"
 TRIAL = "edgebench.trial"
@@ -48,6 +54,7 @@ PARENT = "mlflow.parentRunId"
 STUDY = "edgebench.study"
 DETAILS = "trial.json"
 CHECKPOINT = "checkpoint.pt"
+MODEL, MODEL_INT8 = "model", "model-int8"  # the names of the logged models
 _STATUS = {"finished": "FINISHED", "refused": "KILLED", "failed": "FAILED"}
 _TAG_LIMIT = 5000  # MLflow's longest experiment tag
 
@@ -168,22 +175,9 @@ class StudyLog:
                 file = Path(folder) / CHECKPOINT
                 file.write_bytes(outcome.checkpoint)
                 self.client.log_artifact(run_id, str(file))
-        if outcome.onnx is not None:
-            shape = (-1, *facts.input_shape)
-            Model.log(
-                artifact_path=None,
-                name="model",
-                flavor=mlflow.onnx,
-                run_id=run_id,
-                onnx_model=onnx.load_from_string(outcome.onnx),
-                signature=ModelSignature(
-                    Schema([TensorSpec(np.dtype("float32"), shape, "input")]),
-                    Schema([TensorSpec(np.dtype("float32"), (-1, len(facts.classes)), "logits")]),
-                ),
-                pip_requirements=["onnxruntime"],
-                onnx_execution_providers=["CPUExecutionProvider"],
-                save_as_external_data=False,
-            )
+        for name, model in ((MODEL, outcome.onnx), (MODEL_INT8, outcome.onnx_int8)):
+            if model is not None:
+                _log_model(run_id, name, model, facts)
 
     def interrupt(self, run_id: str) -> None:
         """Close the run of a trial that was cut off; it will be tried again."""
@@ -210,10 +204,10 @@ class StudyLog:
         """Return the rows of all trials that came to an end, in order."""
         return _rows(self._runs("tags.kind = 'trial'"))
 
-    def log_test(self, run_id: str, accuracy: float) -> None:
-        """Write the accuracy on the test split, and that it was opened."""
-        metric = _metrics({"test/accuracy": accuracy})
-        self.client.log_batch(run_id, metrics=metric, tags=[RunTag("edgebench.test_opened", "1")])
+    def log_test(self, run_id: str, accuracies: Mapping[str, float]) -> None:
+        """Write accuracies on the test split, and that it was opened."""
+        tags = [RunTag("edgebench.test_opened", "1")]
+        self.client.log_batch(run_id, metrics=_metrics(accuracies), tags=tags)
 
     def refresh_views(self, run_id: str | None = None, *, pictures: bool = False) -> None:
         """Bring the study's note and saved view up to date, and describe a run; never fails.
@@ -228,9 +222,9 @@ class StudyLog:
         if pictures and record.rows:
             views.log_pictures(self.client, self.parent_id, record)
 
-    def model_of(self, run_id: str) -> bytes:
-        """Return the exported model of a finished trial."""
-        return _download_model(self.client.get_run(run_id)).read_bytes()
+    def model_of(self, run_id: str, name: str = "model") -> bytes:
+        """Return an exported model of a finished trial: ``model`` or ``model-int8``."""
+        return _download_model(self.client, self.client.get_run(run_id), name).read_bytes()
 
     def _runs(self, filter_string: str) -> list[Run]:
         return list(_search(self.client, self.experiment_id, filter_string))
@@ -262,7 +256,7 @@ def read_study(
         budget=described["budget"],
         target=described["target"],
         provenance="estimated",
-        convention="st",
+        convention=f"{CONVENTION} ({CONVENTIONS[CONVENTION].title})",
         classes=described["classes"],
     )
 
@@ -291,7 +285,7 @@ def fetch_run(run: str, *, tracking_uri: str | None = None) -> SavedRun:
             f"'{run}' is {row.state}{f' ({row.reason})' if row.reason else ''}: only a finished "
             "trial has a model; see 'edgebench report'"
         )
-    details = json.loads(_download(client, row.run_id, DETAILS).read_text(encoding="utf-8"))
+    details = json.loads(_download(client, found, DETAILS).read_text(encoding="utf-8"))
     facts = details["facts"]
     return SavedRun(
         run_id=row.run_id,
@@ -305,8 +299,8 @@ def fetch_run(run: str, *, tracking_uri: str | None = None) -> SavedRun:
         mean=tuple(facts["mean"]),
         std=tuple(facts["std"]),
         dataset_name=facts["dataset"],
-        checkpoint=_download(client, row.run_id, CHECKPOINT),
-        onnx=_download_model(found),
+        checkpoint=_download(client, found, CHECKPOINT),
+        onnx=_download_model(client, found),
     )
 
 
@@ -429,9 +423,7 @@ def _row(run: Run, client: MlflowClient | None = None) -> Row:
     curve: Sequence[Mapping[str, float]] = []
     layers: Sequence[Mapping[str, object]] = ()
     if client is not None and state in _STATUS:
-        details = json.loads(
-            _download(client, run.info.run_id, DETAILS).read_text(encoding="utf-8")
-        )
+        details = json.loads(_download(client, run, DETAILS).read_text(encoding="utf-8"))
         curve, layers = details["curve"], details["layers"]
     return Row(
         trial=int(tags[TRIAL]),
@@ -461,16 +453,43 @@ def _metrics(values: Mapping[str, float], step: int = 0) -> list[Metric]:
     return [Metric(name, float(value), now, step) for name, value in values.items()]
 
 
-def _download(client: MlflowClient, run_id: str, name: str) -> Path:
+def _log_model(run_id: str, name: str, model: bytes, facts: Facts) -> None:
+    """Write an ONNX file as a logged model of the run, with its signature."""
+    images = TensorSpec(np.dtype("float32"), (-1, *facts.input_shape), "input")
+    logits = TensorSpec(np.dtype("float32"), (-1, len(facts.classes)), "logits")
+    Model.log(
+        artifact_path=None,
+        name=name,
+        flavor=mlflow.onnx,
+        run_id=run_id,
+        onnx_model=onnx.load_from_string(model),
+        signature=ModelSignature(Schema([images]), Schema([logits])),
+        pip_requirements=["onnxruntime"],
+        onnx_execution_providers=["CPUExecutionProvider"],
+        save_as_external_data=False,
+    )
+
+
+def _download(client: MlflowClient, run: Run, name: str) -> Path:
+    """Return an artifact of a run as a local file; one that is local already is not copied."""
+    address = urllib.parse.urlparse(run.info.artifact_uri)
+    if address.scheme in {"", "file"}:
+        local = Path(urllib.request.url2pathname(address.path)) / name
+        if local.is_file():
+            return local
     try:
-        return Path(client.download_artifacts(run_id, name))
+        return Path(client.download_artifacts(run.info.run_id, name))
     except (OSError, mlflow.MlflowException) as error:
-        raise EdgebenchError(f"the run '{run_id}' has no '{name}' in the store: {error}") from None
+        reason = str(error).splitlines()[0]
+        raise EdgebenchError(
+            f"the run '{run.info.run_id}' has no '{name}' in the store: {reason}"
+        ) from None
 
 
-def _download_model(run: Run) -> Path:
+def _download_model(client: MlflowClient, run: Run, name: str = MODEL) -> Path:
     outputs = run.outputs.model_outputs if run.outputs else []
-    if not outputs:
-        raise EdgebenchError(f"the run '{run.info.run_id}' has no model in the store")
-    folder = mlflow.artifacts.download_artifacts(f"models:/{outputs[0].model_id}")
-    return Path(folder) / "model.onnx"
+    for output in outputs:
+        if client.get_logged_model(output.model_id).name == name:
+            folder = mlflow.artifacts.download_artifacts(f"models:/{output.model_id}")
+            return Path(folder) / "model.onnx"
+    raise EdgebenchError(f"the run '{run.info.run_id}' has no '{name}' in the store")

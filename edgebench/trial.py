@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import onnx
 import torch
 from torch import nn
 
@@ -18,8 +19,9 @@ from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.footprint import measure
 from edgebench.models import MODELS
 from edgebench.profiling import profile
+from edgebench.quantization import COUNT, best, outline, spread
 from edgebench.sketch import sketch
-from edgebench.space import Budget, TrialConfig
+from edgebench.space import INT8, Budget, TrialConfig
 from edgebench.training import Epoch, TrainingFailed, train
 
 MAX_ABS_DIFF = 1e-3
@@ -39,6 +41,7 @@ class Outcome:
         usage: used / limit - 1 of each budgeted figure; feasible iff all <= 0.
         layers: The operators in order, as the footprint counts them.
         onnx: The exported model, or None.
+        onnx_int8: The quantised model where the configuration asks for it, or None.
         checkpoint: The trained weights as ``torch.save`` writes a state dict, or None.
     """
 
@@ -49,6 +52,7 @@ class Outcome:
     usage: Mapping[str, float] = field(default_factory=dict)
     layers: tuple[Mapping[str, Any], ...] = ()
     onnx: bytes | None = None
+    onnx_int8: bytes | None = None
     checkpoint: bytes | None = None
 
 
@@ -90,7 +94,7 @@ def run(
         model = build(config, dataset)
     except EdgebenchError as error:
         return Outcome("refused", str(error))
-    gate = _gate(model, dataset, budget)
+    gate = _gate(model, dataset, budget, int8=config.int8)
     if gate.reason:
         return gate
     try:
@@ -99,34 +103,38 @@ def run(
         training = train(
             model, dataset, config.recipe, device=device, seed=config.seed, on_epoch=on_epoch
         )
-        proven, proof = _proven(model, dataset, gate)
+        proven = _proven(model, dataset, gate, int8=config.int8)
     except (TrainingFailed, CheckFailed) as failure:
         return replace(gate, state="failed", reason=str(failure))
-    metrics |= proof
+    metrics |= proven.metrics
     metrics["val/accuracy_best"] = training.best_accuracy
     metrics["val/epoch_best"] = training.best_epoch
     metrics["time/train_s"] = training.seconds
     return replace(
-        gate,
+        proven,
         state="finished",
         metrics=metrics,
         curve=training.curve,
-        onnx=proven,
         checkpoint=_checkpoint(model),
     )
 
 
-def _gate(model: nn.Module, dataset: Dataset, budget: Budget | None) -> Outcome:
+def _gate(model: nn.Module, dataset: Dataset, budget: Budget | None, *, int8: bool) -> Outcome:
     """Measure the untrained candidate; the reason is set where it is over the budget."""
-    estimate = measure(profile(sketch(model, dataset.input_shape)))
+    graph = sketch(model, dataset.input_shape)
+    estimate = measure(profile(graph))
     metrics = estimate.metrics()
+    if int8:
+        metrics |= measure(profile(outline(graph))).metrics(INT8)
     figures = {name.removeprefix("footprint/"): value for name, value in metrics.items()}
     return Outcome(
         "refused",
         budget.excess(figures) if budget else None,
         metrics,
         usage=budget.usage(figures) if budget else {},
-        layers=tuple(estimate.as_dict()["layers"]),
+        layers=tuple(
+            layer.as_dict() | {"live_bytes": layer.live_bytes} for layer in estimate.layers
+        ),
     )
 
 
@@ -138,29 +146,42 @@ def _audited(model: nn.Module, dataset: Dataset, ours: int) -> int:
     return theirs
 
 
-def _proven(model: nn.Module, dataset: Dataset, gate: Outcome) -> tuple[bytes, dict[str, float]]:
+def _proven(model: nn.Module, dataset: Dataset, gate: Outcome, *, int8: bool) -> Outcome:
     """Export, and prove it: same answers on the validation images, same footprint as the gate."""
     pre = preprocessing(dataset)
     exported = export.to_onnx(model, dataset.input_shape, metadata=pre.metadata())
-    images = torch.from_numpy(pre.apply(dataset.validation.images.numpy()))
-    parity = export.parity(model, exported, images)
+    images = pre.apply(dataset.validation.images.numpy())
+    parity = export.parity(model, exported, torch.from_numpy(images))
     if not (parity.max_abs_diff <= MAX_ABS_DIFF and parity.top1_agreement >= MIN_AGREEMENT):
         raise CheckFailed(
             f"the exported model answers differently: logits up to {parity.max_abs_diff:g} apart, "
             f"{parity.top1_agreement:.2%} of {parity.images} answers agree"
         )
-    shipped = measure(profile(exported)).metrics()
-    wrong = [name for name, value in shipped.items() if gate.metrics[name] != value]
-    if wrong:
-        raise CheckFailed(
-            f"the gate measured {wrong[0]} {gate.metrics[wrong[0]]:,}, but the exported model has "
-            f"{shipped[wrong[0]]:,}"
-        )
-    return export.serialise(exported), {
+    _same_footprint(exported, gate)
+    metrics: dict[str, float] = {
         "parity/max_abs_diff": parity.max_abs_diff,
         "parity/mean_abs_diff": parity.mean_abs_diff,
         "parity/top1_agreement": parity.top1_agreement,
     }
+    quantised = None
+    if int8:
+        chosen = spread(len(dataset.train), COUNT)
+        calibration = pre.apply(dataset.train.images[torch.from_numpy(chosen)].numpy())
+        choice = best(exported, calibration, images, dataset.validation.labels.numpy())
+        _same_footprint(choice.model, gate, INT8)
+        metrics[f"val/accuracy{INT8}"] = choice.accuracy
+        quantised = export.serialise(choice.model)
+    return replace(gate, metrics=metrics, onnx=export.serialise(exported), onnx_int8=quantised)
+
+
+def _same_footprint(shipped: onnx.ModelProto, gate: Outcome, suffix: str = "") -> None:
+    """What is measured is what ships: the gate must have promised these figures."""
+    for name, value in measure(profile(shipped)).metrics(suffix).items():
+        if gate.metrics[name] != value:
+            raise CheckFailed(
+                f"the gate measured {name} {gate.metrics[name]:,}, but the exported model has "
+                f"{value:,}"
+            )
 
 
 def preprocessing(dataset: Dataset) -> export.Preprocessing:

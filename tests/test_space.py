@@ -111,7 +111,8 @@ def test_a_budget_is_met_at_its_limit() -> None:
         "ram_bytes": -0.5,
     }
     assert budget.excess({"rom_bytes": 1001, "ram_bytes": 12345}) == (
-        "rom_bytes 1,001 is over 1,000 of a-board; ram_bytes 12,345 is over 500 of a-board"
+        "ROM 1,001 B is over 1,000 B of a-board by 1 B; "
+        "RAM 12,345 B is over 500 B of a-board by 11,845 B"
     )
 
 

@@ -127,7 +127,7 @@ def test_over_the_budget_is_refused_and_shown(stores: Stores) -> None:
         assert over == (row.state == "refused")
         if over:
             assert row.reason is not None
-            assert row.reason.startswith("rom_bytes ")
+            assert row.reason.startswith("ROM ")
             assert "val/accuracy_best" not in row.metrics
     trials, runs = statuses(stores)
     assert trials["PRUNED"] == states["refused"]

@@ -85,7 +85,7 @@ def test_over_the_budget_is_never_trained() -> None:
     outcome = run(Budget({"rom_bytes": 1000}, "a-board"))
     assert outcome.state == "refused"
     rom = outcome.metrics["footprint/rom_bytes"]
-    assert outcome.reason == f"rom_bytes {rom:,} is over 1,000 of a-board"
+    assert outcome.reason == f"ROM {rom:,} B is over 1,000 B of a-board by {rom - 1000:,} B"
     assert outcome.usage == {"rom_bytes": rom / 1000 - 1}
     assert outcome.curve == ()
     assert outcome.onnx is None
