@@ -54,7 +54,7 @@ def load(
     from edgebench.profiling import profile
 
     shape = _shape(input_shape)
-    path: Path | None = Path(name) if Path(name).exists() else None
+    path: Path | None = Path(name) if Path(name).is_file() else None
     if path is None and _RUN.match(name):
         from edgebench.tracking import fetch_onnx
 

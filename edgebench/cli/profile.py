@@ -89,7 +89,9 @@ def _object(
     model: str, footprint: Footprint, fit: Fit | None, board: Target | None
 ) -> dict[str, Any]:
     """Return the object of ``--format json``."""
-    target = board.as_dict(fit) if board is not None and fit is not None else None
+    target = None
+    if board is not None and fit is not None:
+        target = board.as_dict(fit) | {"smallest_fitting": _smallest(footprint)}
     return {"model": model} | footprint.as_dict() | {"target": target}
 
 
@@ -133,16 +135,16 @@ def _summary(model: str, footprint: Footprint, units: str, fit: Fit | None) -> s
     ]
     if fit is not None:
         lines.append(f"target      {fit.reason}")
-        if not fit.fits:
-            lines.append(f"            {_smallest(footprint)}")
+    lines.append(f"smallest    {_smallest(footprint) or 'no listed board fits'}")
     return "\n".join(lines)
 
 
-def _smallest(footprint: Footprint) -> str:
+def _smallest(footprint: Footprint) -> str | None:
+    """Return the name of the smallest listed board that fits, or None."""
     from edgebench.footprint import smallest_fitting
 
     board = smallest_fitting(footprint)
-    return f"the smallest listed board that fits: {board.name}" if board else "no listed board fits"
+    return board.name if board else None
 
 
 def _side_by_side(
