@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from edgebench.footprint import (
     TARGETS,
     Footprint,
     Target,
+    arena,
     load_target,
     measure,
     require_known,
@@ -187,6 +189,43 @@ def test_the_vendor_plan_overlaps_only_as_its_rule_allows(found: Profile) -> Non
             gap = plan.offsets[other.name] - plan.offsets[one.name]
             apart = gap >= plan.overlaps.get((one.name, other.name), one.size)
             assert apart or -gap >= plan.overlaps.get((other.name, one.name), other.size)
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> list[arena._Stage]:
+    """Draw a chain of steps: sizes, scratch, and the distance at which each may overlap."""
+    sizes = draw(st.lists(st.integers(0, 25), min_size=2, max_size=7))
+    stages = []
+    for index, (taken, out) in enumerate(itertools.pairwise(sizes)):
+        stage = arena._Stage({f"t{index}": 4 * taken}, {f"t{index + 1}": 4 * out}, 0)
+        stage.scratch = 4 * draw(st.integers(0, 5))
+        stage.distance = 4 * draw(st.integers(0, 10))
+        stage.consumed = f"t{index}" if draw(st.booleans()) else None
+        stages.append(stage)
+    return stages
+
+
+def by_trying(stages: list[arena._Stage]) -> int:
+    """Return the least peak over every choice of overlaps."""
+    peaks = []
+    for chosen in itertools.product((False, True), repeat=len(stages)):
+        room, peak = arena._Room(), 0
+        for stage, overlaps in reversed(list(zip(stages, chosen, strict=True))):
+            apart, together = arena._costs(stage, room)
+            grows = overlaps and stage.consumed is not None
+            peak = max(peak, together if grows else apart)
+            room = room.under(stage.distance) if grows else arena._Room()
+        peaks.append(peak)
+    return min(peaks)
+
+
+@given(chains())
+@settings(deadline=None)
+def test_the_choice_of_overlaps_is_the_best(stages: list[arena._Stage]) -> None:
+    """Bisection with a greedy walk finds what trying every combination finds."""
+    peak, chosen, _ = arena._choose(stages)
+    assert peak == by_trying(stages)
+    assert len(chosen) == len(stages)
 
 
 def test_a_thousand_operators_take_seconds() -> None:
