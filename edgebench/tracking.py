@@ -332,7 +332,7 @@ def create_store(uri: str, initialise: Callable[[str], None]) -> None:
 def _initialise(uri: str) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    store = SqlAlchemyStore(uri, _artifact_root(uri))
+    store = SqlAlchemyStore(uri, _artifact_root(uri))  # type: ignore[no-untyped-call]  # MLflow's
     store.engine.dispose()
 
 

@@ -132,9 +132,7 @@ def _gate(model: nn.Module, dataset: Dataset, budget: Budget | None, *, int8: bo
         budget.excess(figures) if budget else None,
         metrics,
         usage=budget.usage(figures) if budget else {},
-        layers=tuple(
-            layer.as_dict() | {"live_bytes": layer.live_bytes} for layer in estimate.layers
-        ),
+        layers=tuple(layer.record() for layer in estimate.layers),
     )
 
 
