@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgebench.data import Augmentation, Split
+from edgebench.recipe import Border
 
 
 def normaliser(mean: Sequence[float], std: Sequence[float], device: torch.device) -> Normaliser:
@@ -39,8 +40,10 @@ class Normaliser:
 def training_batches(
     split: Split,
     batch_size: int,
+    *,
     augmentation: Augmentation,
     padding: int,
+    border: Border,
     generator: torch.Generator,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield one epoch of shuffled uint8 images ``[B, C, H, W]`` and labels ``[B]``.
@@ -60,18 +63,32 @@ def training_batches(
         images = split.images[chosen]
         part = slice(start, start + batch_size)
         if augmentation != "none":
-            images = shifted(images, shifts[0, part], shifts[1, part], padding)
+            images = shifted(images, shifts[0, part], shifts[1, part], padding, border)
         if augmentation == "flip+crop":
             images = torch.where(mirrored[part].view(-1, 1, 1, 1), images.flip(3), images)
         yield images, split.labels[chosen]
 
 
-def shifted(images: Tensor, down: Tensor, right: Tensor, padding: int) -> Tensor:
-    """Crop each image ``[B, C, H, W]`` from its zero-padded self at offset (down, right).
+def shifted(
+    images: Tensor, down: Tensor, right: Tensor, padding: int, border: Border = "zeros"
+) -> Tensor:
+    """Crop each image ``[B, C, H, W]`` from its padded self at offset (down, right).
 
     ``down`` and ``right`` are ``[B]`` in 0..2*padding; ``padding`` itself is the unshifted image.
+    A ``reflect`` border mirrors the image without repeating its edge; it needs ``padding`` below
+    H and W.
     """
     batch, _, height, width = images.shape
-    padded = functional.pad(images, (padding, padding, padding, padding))
+    if border == "reflect":
+        rows, columns = (_reflected(size, padding, images.device) for size in (height, width))
+        padded = images[:, :, rows][:, :, :, columns]  # `functional.pad` reflects no uint8
+    else:
+        padded = functional.pad(images, (padding, padding, padding, padding))
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [B, C, 2p+1, 2p+1, H, W], a view
     return windows[torch.arange(batch, device=images.device), :, down, right]
+
+
+def _reflected(size: int, padding: int, device: torch.device) -> Tensor:
+    """Return the pixel that each position of a padded row shows: |i| and, past the end, back."""
+    positions = torch.arange(-padding, size + padding, device=device).abs()
+    return (size - 1) - ((size - 1) - positions).abs()

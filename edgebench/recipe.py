@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
+Border = Literal["zeros", "reflect"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -15,7 +16,7 @@ class Recipe:
     """How a candidate is trained.
 
     The reference names epochs, optimiser, rate, decay, schedule and "flip + padded random crop";
-    it does not name the batch size and the padding, which are this project's choice.
+    it does not name the batch size and the kind of padding, which are this project's choice.
 
     Attributes:
         epochs: Passes over the training split.
@@ -28,7 +29,9 @@ class Recipe:
             fifth, linear down to zero), or ``constant``; changed every step.
         label_smoothing: Share of the target spread over all classes.
         augmentation: ``auto`` takes what suits the data set (``flip+crop`` for photographs).
-        crop_padding: Pixels of zero padding around an image that a random crop may shift by.
+        crop_padding: Pixels around an image that a random crop may shift by.
+        crop_border: What these pixels show: ``zeros``, or the image mirrored (``reflect``), which
+            spares a small network from learning borders that no real image has.
         precision: ``auto`` is bfloat16 autocast wherever the hardware computes in it.
     """
 
@@ -41,5 +44,6 @@ class Recipe:
     schedule: Literal["cosine", "one_cycle", "constant"] = "cosine"
     label_smoothing: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
     augmentation: Literal["auto", "none", "crop", "flip+crop"] = "auto"
-    crop_padding: Annotated[int, Ge(1)] = 2
+    crop_padding: Annotated[int, Ge(1), Le(16)] = 4
+    crop_border: Border = "reflect"
     precision: Precision = "auto"

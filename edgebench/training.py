@@ -139,7 +139,12 @@ def _epochs(
     best_epoch, best_weights = 0, {}
     for number in range(1, recipe.epochs + 1):
         batches = training_batches(
-            training, recipe.batch_size, augmentation, recipe.crop_padding, generator
+            training,
+            recipe.batch_size,
+            augmentation=augmentation,
+            padding=recipe.crop_padding,
+            border=recipe.crop_border,
+            generator=generator,
         )
         model.train()
         loss, accuracy = _one_epoch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from edgebench.models import MODELS
 from edgebench.recipe import Recipe
 
 CPU = torch.device("cpu")
+PLAIN: Any = {"augmentation": "none", "padding": 1, "border": "zeros"}
 RECIPE = Recipe(epochs=2, batch_size=32, learning_rate=3e-3)
 
 
@@ -147,8 +149,10 @@ def test_a_crop_is_a_shift_with_zeros(
     offsets = st.lists(st.integers(0, 2 * padding), min_size=count, max_size=count)
     down, right = (torch.tensor(data.draw(offsets)) for _ in range(2))
     images = torch.randint(0, 256, (count, 2, height, width), dtype=torch.uint8)
-    padded = np.pad(images.numpy(), [(0, 0), (0, 0), (padding, padding), (padding, padding)])
-    result = shifted(images, down, right, padding).numpy()
+    around = [(0, 0), (0, 0), (padding, padding), (padding, padding)]
+    mode: Any = "reflect" if border == "reflect" else "constant"
+    padded = np.pad(images.numpy(), around, mode=mode)
+    result = shifted(images, down, right, padding, border).numpy()
     for index in range(count):
         top, left = int(down[index]), int(right[index])
         expected = padded[index, :, top : top + height, left : left + width]
@@ -160,13 +164,13 @@ def test_an_epoch_shows_every_image_at_most_once() -> None:
     images = torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1)
     split = Split(images, torch.arange(10))
     generator = torch.Generator().manual_seed(0)
-    batches = list(training_batches(split, 4, "none", 1, generator))
+    batches = list(training_batches(split, 4, generator=generator, **PLAIN))
     seen = torch.cat([labels for _, labels in batches]).tolist()
     assert [len(labels) for _, labels in batches] == [4, 4]
     assert len(set(seen)) == 8
     for shown, labels in batches:
         assert torch.equal(shown.flatten().long(), labels)
-    [(_, labels)] = training_batches(split, 64, "none", 1, generator)
+    [(_, labels)] = training_batches(split, 64, generator=generator, **PLAIN)
     assert sorted(labels.tolist()) == list(range(10))
 
 
@@ -174,7 +178,8 @@ def test_about_half_of_the_images_are_mirrored() -> None:
     """Each image is itself or its mirror image; both happen."""
     images = torch.arange(3, dtype=torch.uint8).view(1, 1, 1, 3).repeat(400, 1, 1, 1)
     split = Split(images, torch.zeros(400, dtype=torch.long))
-    batches = training_batches(split, 400, "flip+crop", 1, torch.Generator().manual_seed(0))
+    wanted: Any = PLAIN | {"augmentation": "flip+crop"}
+    batches = training_batches(split, 400, generator=torch.Generator().manual_seed(0), **wanted)
     [(shown, _)] = batches
     straight = (shown[:, 0, 0, 1] == 1) & (shown[:, 0, 0, 0] <= shown[:, 0, 0, 2])
     assert 0 < int(straight.sum()) < 400
