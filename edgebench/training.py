@@ -135,6 +135,7 @@ def _epochs(
     augmentation: Augmentation = (
         dataset.augmentation if recipe.augmentation == "auto" else recipe.augmentation
     )
+    _check_border(dataset, recipe, augmentation)
     curve: list[Epoch] = []
     best_epoch, best_weights = 0, {}
     for number in range(1, recipe.epochs + 1):
@@ -175,6 +176,17 @@ def _epochs(
         on_epoch(number, metrics)
     model.load_state_dict(best_weights)
     return curve, best_epoch
+
+
+def _check_border(dataset: Dataset, recipe: Recipe, augmentation: Augmentation) -> None:
+    _, height, width = dataset.input_shape
+    widest = min(height, width) - 1
+    mirrored = recipe.crop_border == "reflect" and augmentation != "none"
+    if mirrored and recipe.crop_padding > widest:
+        raise TrainingFailed(
+            f"train.crop_padding: {recipe.crop_padding} pixels cannot be mirrored in images of "
+            f"{height}x{width}; the nearest valid value is {widest}"
+        )
 
 
 def _one_epoch(

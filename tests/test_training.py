@@ -140,9 +140,15 @@ def test_a_missing_gpu_is_the_users_mistake() -> None:
 
 
 @settings(deadline=None)
-@given(height=st.integers(1, 6), width=st.integers(1, 6), padding=st.integers(1, 3), data=st.data())
-def test_a_crop_is_a_shift_with_zeros(
-    height: int, width: int, padding: int, data: st.DataObject
+@given(
+    height=st.integers(4, 6),
+    width=st.integers(4, 6),
+    padding=st.integers(1, 3),
+    border=st.sampled_from(["zeros", "reflect"]),
+    data=st.data(),
+)
+def test_a_crop_is_a_shift_into_the_border(
+    height: int, width: int, padding: int, border: Any, data: st.DataObject
 ) -> None:
     """Against slicing by hand, image by image."""
     count = 4
@@ -157,6 +163,16 @@ def test_a_crop_is_a_shift_with_zeros(
         top, left = int(down[index]), int(right[index])
         expected = padded[index, :, top : top + height, left : left + width]
         assert np.array_equal(result[index], expected)
+
+
+def test_a_border_that_cannot_be_mirrored_fails_the_trial(dataset: Dataset) -> None:
+    """16 pixels hold at most 15 others to mirror."""
+    with pytest.raises(training.TrainingFailed) as caught:
+        fit(dataset, Recipe(epochs=1, crop_padding=16, augmentation="crop"))
+    assert str(caught.value) == (
+        "train.crop_padding: 16 pixels cannot be mirrored in images of 16x16; the nearest valid "
+        "value is 15"
+    )
 
 
 def test_an_epoch_shows_every_image_at_most_once() -> None:
