@@ -88,7 +88,7 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
     with _workers(settings) as workers:
         workers[0].ask("prepare", sweep.dataset, sweep.seed)
         facts: Facts = workers[0].answer().content  # before any store is made
-        with _alone(sweep.name, settings.storage):
+        with alone(sweep.name, settings.storage):
             proposals = Proposals(sweep, settings.storage)
             log = StudyLog(settings.tracking_uri, sweep.name)
             log.begin_sweep(sweep, facts)
@@ -252,7 +252,7 @@ def _workers(settings: Settings) -> Iterator[list[Worker]]:
 
 
 @contextlib.contextmanager
-def _alone(study: str, storage_url: str) -> Iterator[None]:
+def alone(study: str, storage_url: str) -> Iterator[None]:
     """Hold the study's lock; the system frees it when the process dies, however it dies."""
     database = sqlite_path(storage_url)
     folder = database.parent if database else Path(tempfile.gettempdir())

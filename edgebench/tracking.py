@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 # Before the import: works offline, and shows nothing of its own.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -52,6 +52,8 @@ REASON = "edgebench.reason"
 TRIAL = "edgebench.trial"
 PARENT = "mlflow.parentRunId"
 STUDY = "edgebench.study"
+CONFIG = "edgebench.config"
+OPENINGS = "edgebench.test_openings"
 DETAILS = "trial.json"
 CHECKPOINT = "checkpoint.pt"
 MODEL, MODEL_INT8 = "model", "model-int8"  # the names of the logged models
@@ -117,12 +119,7 @@ class StudyLog:
         if len(text) > _TAG_LIMIT:
             text = json.dumps(described | {"classes": []})
         self.client.set_experiment_tag(self.experiment_id, STUDY, text)
-        self._tags = {
-            **facts.environment,
-            "dataset": facts.dataset,
-            "dataset.digest": facts.dataset_digest,
-            "seed": str(sweep.seed),
-        }
+        self._tags = _provenance(facts, sweep.seed)
         parents = self._runs("tags.kind = 'sweep'")
         if parents:
             self.parent_id = parents[0].info.run_id
@@ -140,11 +137,56 @@ class StudyLog:
     def begin_trial(self, number: int, config: TrialConfig, name: str) -> str:
         """Create the run of a trial and return its id."""
         tags = {"kind": "trial", TRIAL: str(number), PARENT: self.parent_id, **self._tags}
-        tags["edgebench.config"] = config.key
+        tags[CONFIG] = config.key
         run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
         params = [Param(key, str(value)) for key, value in config.params.items()]
         self.client.log_batch(run.info.run_id, params=params)
         return str(run.info.run_id)
+
+    def begin_finals(self) -> None:
+        """Find the sweep's run, under which finals stand, and close those that were cut off."""
+        parents = self._runs("tags.kind = 'sweep'")
+        self.parent_id = parents[0].info.run_id if parents else ""
+        for run_id in self.unfinished("final"):
+            if self.close_finished(run_id) is None:
+                self.interrupt(run_id)
+
+    def begin_final(self, trial: int, config: TrialConfig, facts: Facts, name: str) -> str:
+        """Create the run that retrains a trial with the seed of ``config``, and return its id.
+
+        Its kind is ``final``: it is no trial of the study and no row of its report.
+        """
+        tags = {**_provenance(facts, config.seed), "kind": "final", TRIAL: str(trial)}
+        tags |= {CONFIG: config.key} | ({PARENT: self.parent_id} if self.parent_id else {})
+        run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
+        params = [Param(key, str(value)) for key, value in config.params.items()]
+        self.client.log_batch(run.info.run_id, params=params)
+        return str(run.info.run_id)
+
+    def finals(self) -> dict[str, Row]:
+        """Return the last final run of each configuration that came to an end, by its key."""
+        runs = self._runs("tags.kind = 'final'")
+        ended = [run for run in runs if run.data.tags.get(STATE) in _STATUS]
+        return {run.data.tags[CONFIG]: _row(run) for run in ended}
+
+    def log_final(self, run_id: str, figures: Mapping[str, float]) -> None:
+        """Write the figures over all seeds on the run of the trial that was retrained."""
+        self.client.log_batch(run_id, metrics=_metrics(figures))
+
+    def openings(self) -> list[dict[str, Any]]:
+        """Return when and by what the test split of this study was opened for its report."""
+        tags = self.client.get_experiment(self.experiment_id).tags
+        return list(json.loads(tags.get(OPENINGS, "[]")))
+
+    def record_openings(self, openings: Sequence[Mapping[str, Any]]) -> None:
+        """Write the list of the openings of the test split."""
+        self.client.set_experiment_tag(self.experiment_id, OPENINGS, json.dumps(list(openings)))
+
+    def recorded(self, run_id: str) -> tuple[TrialConfig, str]:
+        """Return what a trial was, and the digest of the data set that it was trained on."""
+        file = _download(self.client, self.client.get_run(run_id), DETAILS)
+        details = json.loads(file.read_text(encoding="utf-8"))
+        return TrialConfig(**details["config"]), str(details["facts"]["dataset_digest"])
 
     def log_epoch(self, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
         """Write the metrics of one epoch in one call."""
@@ -180,8 +222,8 @@ class StudyLog:
                 _log_model(run_id, name, model, facts)
 
     def interrupt(self, run_id: str) -> None:
-        """Close the run of a trial that was cut off; it will be tried again."""
-        tags = [RunTag(STATE, "interrupted"), RunTag(REASON, "the sweep was cut off in this trial")]
+        """Close a run that was cut off; what it trained will be tried again."""
+        tags = [RunTag(STATE, "interrupted"), RunTag(REASON, "the command was cut off in this run")]
         self.client.log_batch(run_id, tags=tags)
         self.client.set_terminated(run_id, "KILLED")
 
@@ -193,11 +235,11 @@ class StudyLog:
         self.client.set_terminated(run_id, _STATUS[row.state])
         return row
 
-    def unfinished(self) -> list[str]:
-        """Return the ids of trial runs that still stand as running."""
+    def unfinished(self, kind: str = "trial") -> list[str]:
+        """Return the ids of runs of a kind that still stand as running."""
         return [
             run.info.run_id
-            for run in self._runs("tags.kind = 'trial' and attributes.status = 'RUNNING'")
+            for run in self._runs(f"tags.kind = '{kind}' and attributes.status = 'RUNNING'")
         ]
 
     def rows(self) -> list[Row]:
@@ -446,6 +488,16 @@ def _scalar(text: str) -> Scalar:
 def _number(value: float) -> float:
     """MLflow keeps every metric as a float; counts and bytes are ints."""
     return int(value) if float(value).is_integer() and abs(value) > 1 else value
+
+
+def _provenance(facts: Facts, seed: int) -> dict[str, str]:
+    """Return the tags that say where and on what a run was made."""
+    return {
+        **facts.environment,
+        "dataset": facts.dataset,
+        "dataset.digest": facts.dataset_digest,
+        "seed": str(seed),
+    }
 
 
 def _metrics(values: Mapping[str, float], step: int = 0) -> list[Metric]:
