@@ -41,6 +41,7 @@ ORDER = (
     "evidence",
     "proposals",
     "study",
+    "finals",
     "handover",
     "cli",
 )

@@ -18,6 +18,7 @@ from edgebench.report.units import UNITS
 if TYPE_CHECKING:
     from edgebench.record import StudyRecord
     from edgebench.space import Sweep
+    from edgebench.study import Observer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,12 +67,19 @@ def overrides(settings: tuple[str, ...], **named: Any) -> dict[str, Any]:
 def run(sweep: Sweep, *, quiet: bool, **where: Any) -> StudyRecord:
     """Run or continue the search; SIGTERM ends it as cleanly as Ctrl-C."""
     from edgebench import study
+
+    with watched(quiet) as observe:
+        return study.search(sweep, study.Settings(**where), observe)
+
+
+@contextlib.contextmanager
+def watched(quiet: bool) -> Iterator[Observer]:
+    """Yield what shows the work inside; Ctrl-C and SIGTERM end it with a word and their status."""
     from edgebench.cli._progress import shown
 
-    settings = study.Settings(**where)
     try:
         with _terminable(), shown(quiet) as observe:
-            return study.search(sweep, settings, observe)
+            yield observe
     except KeyboardInterrupt as cut:
         number = cut.args[0] if cut.args else signal.SIGINT
         click.echo("interrupted; everything finished is kept, the same command goes on", err=True)

@@ -1,0 +1,115 @@
+"""The final runs under way: workers train what the record does not hold yet."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgebench.errors import EdgebenchError
+from edgebench.finals.plan import Plan
+from edgebench.record import Row
+from edgebench.space import TrialConfig
+from edgebench.study import Event, Observer, Settings
+from edgebench.tracking import StudyLog
+from edgebench.trial import Outcome
+from edgebench.worker import Facts, Worker, speaking, threads_for
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A final run under way in a worker."""
+
+    config: TrialConfig
+    name: str
+    run_id: str
+    started: float
+
+
+@dataclass
+class Retraining:
+    """The final runs under way; what the record holds already is not repeated."""
+
+    plan: Plan
+    log: StudyLog
+    facts: Mapping[int, Facts]
+    workers: list[Worker]
+    settings: Settings
+    observe: Observer
+    dataset: str | None
+    waiting: list[tuple[Row, TrialConfig]] = field(default_factory=list)
+    jobs: dict[Worker, _Job] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+
+    def go(self) -> None:
+        """Train what is missing; whatever ends this early closes the runs under way."""
+        recorded = self.log.finals()
+        done = {key for key, run in recorded.items() if run.state == "finished"}
+        self.waiting = [item for item in self.plan.configs() if item[1].key not in done]
+        try:
+            while self.waiting or self.jobs:
+                for worker in self.workers:
+                    if self.waiting and worker not in self.jobs:
+                        self._begin(worker, *self.waiting.pop(0))
+                for worker in speaking(list(self.jobs)):
+                    self._hear(worker)
+        finally:
+            for job in self.jobs.values():
+                self.log.interrupt(job.run_id)
+
+    def _begin(self, worker: Worker, row: Row, config: TrialConfig) -> None:
+        name = f"final-{row.name.removeprefix('trial-')}-seed{config.seed}"
+        run_id = self.log.begin_final(row.trial, config, self.facts[config.split_seed], name)
+        self.jobs[worker] = _Job(config, name, run_id, time.monotonic())
+        self._show("started", self.jobs[worker])
+        trained = dataclasses.replace(config, dataset=self.dataset or config.dataset)
+        worker.ask("trial", trained, None)  # the budget was met by the same network
+
+    def _hear(self, worker: Worker) -> None:
+        job, message = self.jobs[worker], worker.receive()
+        if message.kind == "epoch":
+            number, metrics = message.content
+            self.log.log_epoch(job.run_id, number, metrics)
+            self._show("epoch", job, epoch=number, metrics=metrics)
+        elif message.kind == "mistake":
+            raise EdgebenchError(*message.content)
+        else:
+            crashed = message.kind == "crash"
+            outcome = Outcome("failed", message.content) if crashed else message.content
+            facts = self.facts[job.config.split_seed]
+            self.log.end_trial(job.run_id, job.config, facts, outcome)
+            del self.jobs[worker]
+            self.seconds.append(time.monotonic() - job.started)
+            ended = {"state": outcome.state, "reason": outcome.reason, "metrics": outcome.metrics}
+            self._show("ended", job, **ended)
+            if not worker.process.is_alive():
+                self.workers[self.workers.index(worker)] = _worker(self.settings)
+
+    def _show(self, kind: str, job: _Job, **details: Any) -> None:
+        left, total = len(self.waiting) + len(self.jobs), len(self.plan.configs())
+        rounds = math.ceil(left / len(self.workers))
+        seconds = rounds * sum(self.seconds) / len(self.seconds) if self.seconds else None
+        epochs = job.config.recipe.epochs
+        event = Event(kind, job.name, total - left, total, epochs=epochs, seconds_left=seconds)
+        self.observe(dataclasses.replace(event, **details))
+
+
+def _worker(settings: Settings) -> Worker:
+    threads = threads_for(settings.workers)
+    return Worker(threads=threads, device=settings.device, data_dir=settings.data_dir)
+
+
+@contextlib.contextmanager
+def started(settings: Settings) -> Iterator[list[Worker]]:
+    """Start the workers and end them, whatever happens."""
+    workers: list[Worker] = []
+    try:
+        workers += [_worker(settings) for _ in range(settings.workers)]
+        yield workers
+    finally:
+        for worker in workers:
+            worker.stop()
