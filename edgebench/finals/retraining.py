@@ -65,9 +65,9 @@ class Retraining:
         name = f"final-{row.name.removeprefix('trial-')}-seed{config.seed}"
         run_id = self.log.begin_final(row.trial, config, self.facts[config.split_seed], name)
         self.jobs[worker] = _Job(config, name, run_id, time.monotonic())
-        self._show("started", self.jobs[worker])
         trained = dataclasses.replace(config, dataset=self.dataset or config.dataset)
         worker.ask("trial", trained, None)  # the budget was met by the same network
+        self._show("started", self.jobs[worker])
 
     def _hear(self, worker: Worker) -> None:
         job, message = self.jobs[worker], worker.receive()
