@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+OPTUNA_STORE = "sqlite:///mlruns/optuna.db"
+MLFLOW_STORE = "sqlite:///mlruns/mlflow.db"
+"""Where a study is kept unless a command is told otherwise: in the folder it runs from."""
+
 Scalar = bool | int | float | str
 Goal = Literal["maximize", "minimize"]
 State = Literal["finished", "refused", "failed", "pruned", "running", "duplicate"]

@@ -27,7 +27,6 @@ from edgebench.tracking import MODEL, MODEL_INT8, StudyLog, read_study, sqlite_p
 from edgebench.trial import Outcome
 from edgebench.worker import Facts, Worker, speaking, threads_for
 
-DEFAULT_STORAGE = "sqlite:///mlruns/optuna.db"
 REFUSALS_PER_RUN = 10
 """Refused candidates cost milliseconds and do not use up the cap, up to this many a run."""
 

@@ -35,7 +35,7 @@ from mlflow.types import Schema, TensorSpec
 from edgebench import views, yaml12
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.footprint import CONVENTIONS
-from edgebench.record import Objective, Row, Scalar, State, StudyRecord
+from edgebench.record import MLFLOW_STORE, Objective, Row, Scalar, State, StudyRecord
 from edgebench.space import Sweep, TrialConfig
 
 if TYPE_CHECKING:  # reading a record must not cost an import of PyTorch
@@ -45,7 +45,6 @@ if TYPE_CHECKING:  # reading a record must not cost an import of PyTorch
 for _noisy in ("mlflow", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
 
-DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
 CONVENTION = "st"  # by which the gate measures
 STATE = "edgebench.state"
 REASON = "edgebench.reason"
@@ -279,7 +278,7 @@ def read_study(
 
     Args:
         study: Its name.
-        tracking_uri: The store; ``DEFAULT_URI`` by default.
+        tracking_uri: The store; ``MLFLOW_STORE`` by default.
         details: Also read each trial's curve and layers, one small file a trial.
 
     Raises:
@@ -314,7 +313,7 @@ def fetch_run(run: str, *, tracking_uri: str | None = None) -> SavedRun:
     Args:
         run: A run id, ``STUDY:NUMBER``, or ``STUDY:best`` (the front member that is best in the
             study's first metric).
-        tracking_uri: The store; ``DEFAULT_URI`` by default.
+        tracking_uri: The store; ``MLFLOW_STORE`` by default.
 
     Raises:
         EdgebenchError: No such run, or one that did not finish.
@@ -391,7 +390,7 @@ def _artifact_root(uri: str) -> str | None:
 
 
 def _reader(uri: str | None) -> MlflowClient:
-    asked = uri or DEFAULT_URI
+    asked = uri or MLFLOW_STORE
     path = sqlite_path(asked)
     if path is not None and not path.is_file():
         raise EdgebenchError(

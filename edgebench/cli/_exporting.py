@@ -93,10 +93,10 @@ def record(run_id: str, proven: Proven, proof: dict[str, Any], uri: str | None) 
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
+    from edgebench.record import MLFLOW_STORE
     from edgebench.report.table import plain
-    from edgebench.tracking import DEFAULT_URI
 
-    client = MlflowClient(tracking_uri=uri or DEFAULT_URI)
+    client = MlflowClient(tracking_uri=uri or MLFLOW_STORE)
     now = int(1000 * time.time())
     figures = proven.ladder.metrics().items()
     client.log_batch(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgebench.errors import CheckFailed
+from edgebench.record import MLFLOW_STORE, OPTUNA_STORE
 from edgebench.report.table import FORMATS
 from edgebench.report.units import UNITS
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from edgebench.study import Observer
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-DEFAULT_STORAGE = "sqlite:///mlruns/optuna.db"
-DEFAULT_TRACKING = "sqlite:///mlruns/mlflow.db"
 
 _OPTIONS = (
     click.option("--timeout", type=click.FloatRange(min=1), help="Start no trial after S seconds."),
@@ -36,9 +34,9 @@ _OPTIONS = (
                  default=Path("data"), show_default=True,
                  help="Where archives and decoded images are kept."),
     click.option("--seed", type=click.IntRange(min=0), help="Use this seed instead."),
-    click.option("--storage", default=DEFAULT_STORAGE, show_default=True, metavar="URL",
+    click.option("--storage", default=OPTUNA_STORE, show_default=True, metavar="URL",
                  help="Optuna's store."),
-    click.option("--tracking-uri", default=DEFAULT_TRACKING, show_default=True, metavar="URI",
+    click.option("--tracking-uri", default=MLFLOW_STORE, show_default=True, metavar="URI",
                  help="MLflow's store."),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
                  help="Replace a part of the search, as in train.epochs=3; may be repeated."),

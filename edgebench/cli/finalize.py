@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgebench.cli._running import DEFAULT_STORAGE, DEFAULT_TRACKING, watched
+from edgebench.cli._running import watched
+from edgebench.record import MLFLOW_STORE, OPTUNA_STORE
 from edgebench.report.table import plain, render
 from edgebench.report.units import Share
 
@@ -41,14 +42,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--storage",
-    default=DEFAULT_STORAGE,
+    default=OPTUNA_STORE,
     show_default=True,
     metavar="URL",
     help="Optuna's store; the study's lock is beside it.",
 )
 @click.option(
     "--tracking-uri",
-    default=DEFAULT_TRACKING,
+    default=MLFLOW_STORE,
     show_default=True,
     metavar="URI",
     help="MLflow's store.",

@@ -32,10 +32,10 @@ def command(
     *, study: str | None, host: str, port: int, tracking_uri: str | None, browser: bool
 ) -> None:
     """Serve the MLflow UI until Ctrl-C; print the link to STUDY's (or the last) comparison."""
-    from edgebench.tracking import DEFAULT_URI
+    from edgebench.record import MLFLOW_STORE
 
     base = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - a reader's link
-    store = tracking_uri or DEFAULT_URI
+    store = tracking_uri or MLFLOW_STORE
     links = _links(study, base, store)
     if _listening(base):
         raise EdgebenchError(f"port {port} of {host} is taken; choose another with --port")
