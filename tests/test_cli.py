@@ -145,8 +145,8 @@ def test_nothing_feasible_is_exit_1(stores: Stores, tmp_path: Path) -> None:
         (
             ["report", "x"],
             (
-                "error: there is no record at 'mlruns/mlflow.db'; run 'edgebench sweep' first, from "
-                "this folder, or say where it is with --tracking-uri"
+                "error: there is no record at 'mlruns/mlflow.db'; run 'edgebench sweep' first, "
+                "from this folder, or say where it is with --tracking-uri"
             ),
         ),
     ],
