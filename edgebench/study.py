@@ -99,7 +99,7 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
                 running.open_test_split()
                 status = "FINISHED"
             finally:
-                running.close_jobs()
+                running.recover()  # an interruption may strike anywhere, between the stores too
                 log.end_sweep(status, running.counts())
                 log.refresh_views(pictures=status == "FINISHED")
     return read_study(sweep.name, tracking_uri=settings.tracking_uri)
@@ -120,7 +120,8 @@ class _Search:
     started: float = field(default_factory=time.monotonic)
 
     def recover(self) -> None:
-        """Settle what an earlier process left: recorded trials are told, others tried again."""
+        """Settle what was left: recorded trials are told, others closed and tried again."""
+        self.jobs.clear()
         for trial in self.proposals.left_running():
             run_id = trial.user_attrs.get("run_id")
             row = self.log.close_finished(run_id) if run_id else None
@@ -155,13 +156,6 @@ class _Search:
                 self.workers[0].ask("examine", model, sweep.config(row.params))
                 accuracies[metric] = self.workers[0].answer().content
             self.log.log_test(row.run_id, accuracies)
-
-    def close_jobs(self) -> None:
-        """Close the trials that are still under way; the next start tries them again."""
-        for job in self.jobs.values():
-            self.log.interrupt(job.run_id)
-            self.proposals.cut_off(job.trial)
-        self.jobs.clear()
 
     def counts(self) -> dict[str, float]:
         """Return how many trials finished, were refused and failed."""

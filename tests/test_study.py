@@ -229,7 +229,7 @@ def start(stores: Stores, *, epochs: int, trials: int = 3) -> subprocess.Popen[s
 
     file = stores.folder.parent / "try.yaml"
     file.write_text(yaml.safe_dump(CONTENT | {"run_cap": trials}))
-    words = ["--set", f"train.epochs={epochs}", "--set", "model.hidden=8"]
+    words = ["--set", f"train.epochs={epochs}", "--set", "model.hidden=8", "--set", "method=grid"]
     words += ["--set", "model.family=vgg", "--data-dir", str(stores.folder.parent / "data")]
     words += ["--storage", stores.storage, "--tracking-uri", stores.tracking_uri]
     return subprocess.Popen(
@@ -258,7 +258,7 @@ def wait_for_epoch(stores: Stores, trial: int) -> None:
 def test_the_same_command_continues_what_a_signal_cut_off(stores: Stores, name: str) -> None:
     """Nothing finished is lost or repeated, nothing stays running, the count is honoured."""
     number = signal.Signals[name]
-    process = start(stores, epochs=12)
+    process = start(stores, epochs=30)
     wait_for_epoch(stores, 2)  # the second trial is under way
     os.kill(process.pid, number)
     _, complaint = process.communicate(timeout=60)
@@ -271,7 +271,7 @@ def test_the_same_command_continues_what_a_signal_cut_off(stores: Stores, name: 
         assert "the same command goes on" in complaint
         assert "Traceback" not in complaint
         assert statuses(stores)[0]["RUNNING"] == statuses(stores)[1]["RUNNING"] == 0
-    process = start(stores, epochs=12)
+    process = start(stores, epochs=30)
     table, complaint = process.communicate(timeout=200)
     assert process.returncode == 0, complaint
     trials, runs = statuses(stores)
@@ -284,7 +284,7 @@ def test_a_worker_killed_by_the_system_is_a_failed_trial(stores: Stores) -> None
     """What the out-of-memory killer does: the row says so, the sweep goes on with a new worker."""
     import psutil
 
-    process = start(stores, epochs=12, trials=2)
+    process = start(stores, epochs=30, trials=2)
     wait_for_epoch(stores, 1)
     [worker] = [
         child

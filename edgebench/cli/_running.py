@@ -76,7 +76,7 @@ def watched(quiet: bool) -> Iterator[Observer]:
     from edgebench.cli._progress import shown
 
     try:
-        with _terminable(), shown(quiet) as observe:
+        with _interruptible(), shown(quiet) as observe:
             yield observe
     except KeyboardInterrupt as cut:
         number = cut.args[0] if cut.args else signal.SIGINT
@@ -107,12 +107,18 @@ def show(record: StudyRecord, format_: str, units: str, tracking_uri: str) -> No
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def _interruptible() -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into KeyboardInterrupt; what follows must not cut it off."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+
     def interrupt(number: int, _frame: object) -> None:
+        for one in signals:
+            signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt(number)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {one: signal.signal(one, interrupt) for one in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
