@@ -217,7 +217,7 @@ def test_another_search_of_the_same_name_is_refused(stores: Stores) -> None:
 def test_a_timeout_starts_no_further_trial(stores: Stores) -> None:
     """What is under way ends; nothing new begins."""
     record, _ = go(build(run_cap=50), stores, timeout=0.01)
-    assert len(record.rows) == 0
+    assert [row.state for row in record.rows] in ([], ["finished"])
 
 
 COMMAND = [sys.executable, "-m", "edgebench.cli", "sweep"]
