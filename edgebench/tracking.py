@@ -365,7 +365,8 @@ def create_store(uri: str, initialise: Callable[[str], None]) -> None:
         if path.is_file():
             return
         unfinished = path.with_name(f".{path.name}.unfinished")
-        unfinished.unlink(missing_ok=True)
+        for rest in path.parent.glob(f"{unfinished.name}*"):
+            rest.unlink()  # a journal too: SQLite would roll it back into the new file
         initialise(uri.replace(str(path), str(unfinished)))
         unfinished.replace(path)
 

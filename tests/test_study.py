@@ -314,6 +314,7 @@ def test_a_store_cut_off_while_it_was_made_is_made_again(tmp_path: Path) -> None
     stores = Stores(tmp_path / "mlruns")
     stores.folder.mkdir()
     (stores.folder / ".mlflow.db.unfinished").write_bytes(b"half")
+    (stores.folder / ".mlflow.db.unfinished-journal").write_bytes(b"half")
     record, _ = go(build(run_cap=1), stores)
     assert len(record.rows) == 1
-    assert not (stores.folder / ".mlflow.db.unfinished").exists()
+    assert not list(stores.folder.glob("*unfinished*"))
