@@ -23,8 +23,8 @@ from typing import Any
 from edgebench.errors import EdgebenchError
 from edgebench.space import Budget, TrialConfig
 
-# glibc returns every large block to the system and faults its pages in anew at each step: a
-# quarter of the time of a training on a CPU. The C library reads this when a process starts.
+# glibc returns every large block to the system and faults its pages in anew at each step
+# (benchmarks/allocator.py has the figures). The C library reads this when a process starts.
 _ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
     "MALLOC_TRIM_THRESHOLD_": str(2**33),
