@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from edgebench.report.front import front
 from edgebench.space import INT8, Sweep, TrialConfig
 from edgebench.tracking import MODEL, MODEL_INT8, StudyLog, read_study, sqlite_path
 from edgebench.trial import Outcome
-from edgebench.worker import Facts, Worker, speaking, threads_for
+from edgebench.worker import Facts, Worker, crew, speaking
 
 REFUSALS_PER_RUN = 10
 """Refused candidates cost milliseconds and do not use up the cap, up to this many a run."""
@@ -45,7 +45,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Event:
-    """Something to show: a trial ``started``, an ``epoch`` of it, its ``ended``, or a ``note``.
+    """Something to show: a trial ``started``, an ``epoch`` of it, or its ``ended``.
 
     ``done`` of ``total`` runs are finished; ``seconds_left`` is an estimate or None.
     """
@@ -84,9 +84,9 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             process is running it.
         KeyboardInterrupt: Passed on after the running trials have been closed.
     """
-    with _workers(settings) as workers:
+    with crew(settings.workers, device=settings.device, data_dir=settings.data_dir) as workers:
         workers[0].ask("prepare", sweep.dataset, sweep.seed)
-        facts: Facts = workers[0].answer().content  # before any store is made
+        facts: Facts = workers[0].receive().content  # before any store is made
         with alone(sweep.name, settings.storage):
             proposals = Proposals(sweep, settings.storage)
             log = StudyLog(settings.tracking_uri, sweep.name)
@@ -112,7 +112,7 @@ class _Search:
     proposals: Proposals
     log: StudyLog
     facts: Facts
-    workers: list[Worker]
+    workers: Sequence[Worker]
     settings: Settings
     observe: Observer
     jobs: dict[Worker, _Job] = field(default_factory=dict)
@@ -154,7 +154,7 @@ class _Search:
             for metric, name in models.items():
                 model = self.log.model_of(row.run_id, name)
                 self.workers[0].ask("examine", model, sweep.config(row.params))
-                accuracies[metric] = self.workers[0].answer().content
+                accuracies[metric] = self.workers[0].receive().content
             self.log.log_test(row.run_id, accuracies)
 
     def counts(self) -> dict[str, float]:
@@ -195,14 +195,9 @@ class _Search:
             number, metrics = message.content
             self.log.log_epoch(job.run_id, number, metrics)
             self._show("epoch", job, epoch=number, metrics=metrics)
-        elif message.kind == "mistake":
-            raise EdgebenchError(*message.content)
         else:
-            crashed = message.kind == "crash"
-            self._end(job, Outcome("failed", message.content) if crashed else message.content)
+            self._end(job, message.content)
             del self.jobs[worker]
-            if not worker.process.is_alive():
-                self.workers[self.workers.index(worker)] = _new_worker(self.settings)
 
     def _end(self, job: _Job, outcome: Outcome) -> None:
         """Record first, then tell: a kill in between is repaired from the record."""
@@ -225,23 +220,6 @@ class _Search:
         self.observe(
             Event(kind, job.name, done, total, epochs=epochs, seconds_left=left, **details)
         )
-
-
-def _new_worker(settings: Settings) -> Worker:
-    return Worker(
-        threads=threads_for(settings.workers), device=settings.device, data_dir=settings.data_dir
-    )
-
-
-@contextlib.contextmanager
-def _workers(settings: Settings) -> Iterator[list[Worker]]:
-    """Start the workers and end them, whatever happens."""
-    workers = [_new_worker(settings) for _ in range(settings.workers)]
-    try:
-        yield workers
-    finally:
-        for worker in workers:
-            worker.stop()
 
 
 @contextlib.contextmanager

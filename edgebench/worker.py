@@ -24,7 +24,7 @@ from edgebench.errors import EdgebenchError
 from edgebench.space import Budget, TrialConfig
 
 # glibc returns every large block to the system and faults its pages in anew at each step
-# (benchmarks/allocator.py has the figures). The C library reads this when a process starts.
+# (benchmarks/training_step.py has the figures). The C library reads this when a process starts.
 _ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
     "MALLOC_TRIM_THRESHOLD_": str(2**33),
@@ -50,22 +50,44 @@ class Facts:
 
 @dataclass(frozen=True)
 class Message:
-    """What a worker says.
-
-    Its kind is ``facts``, ``epoch``, ``outcome``, ``accuracy``, ``mistake`` or ``crash``.
-    """
+    """What a worker says; its kind is ``facts``, ``epoch``, ``outcome`` or ``accuracy``."""
 
     kind: str
     content: Any
 
 
+@dataclass(frozen=True)
+class _Mistake:
+    """A request was the user's mistake."""
+
+    mistakes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Crash:
+    """A request ended in an exception."""
+
+    traceback: str
+
+
+class WorkerDied(EdgebenchError):
+    """A worker ended without an answer: nothing about the request, and not the user's mistake."""
+
+    exit_code = 1
+
+
 class Worker:
-    """One process; at most one request is under way."""
+    """One process; at most one request is under way. One that died is begun anew when asked."""
 
     def __init__(self, *, threads: int, device: str, data_dir: Path) -> None:
+        self._arguments = (threads, device, data_dir)
+        self._request = ""
+        self._start()
+
+    def _start(self) -> None:
         self.pipe, theirs = _SPAWN.Pipe()
         self.process: SpawnProcess = _SPAWN.Process(
-            target=_serve, args=(theirs, threads, device, data_dir), daemon=True
+            target=_serve, args=(theirs, *self._arguments), daemon=True
         )
         # Ctrl-C reaches the whole group: the child must inherit that it is ignored, from its
         # first instruction on, and be stopped by its parent alone.
@@ -79,33 +101,42 @@ class Worker:
 
     def ask(self, request: str, *arguments: Any) -> None:
         """Send a request: ``prepare``, ``trial`` or ``examine``, with its arguments."""
-        self.pipe.send((request, arguments))
+        self._request = request
+        try:
+            self.pipe.send((request, arguments))
+        except (BrokenPipeError, ConnectionResetError):  # it died since its last answer
+            self.stop()
+            self._start()
+            self.pipe.send((request, arguments))
 
     def receive(self) -> Message:
-        """Return the next message; the death of the process is a ``crash``."""
-        try:
-            message = self.pipe.recv()
-        except (EOFError, ConnectionResetError):
-            self.process.join()
-            code = self.process.exitcode or 0
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            likely = " (out of memory?)" if -code == signal.SIGKILL else ""
-            return Message("crash", f"the worker process ended with {how}{likely}")
-        assert isinstance(message, Message)  # noqa: S101 - our own protocol
-        return message
-
-    def answer(self) -> Message:
-        """Wait for the answer to a request that sends no epochs.
+        """Return the next message; a ``trial`` that crashed, or died, has a failed outcome.
 
         Raises:
             EdgebenchError: The request was the user's mistake.
+            WorkerDied: The process ended, and the request was no trial.
         """
-        message = self.receive()
-        if message.kind == "mistake":
-            raise EdgebenchError(*message.content)
-        if message.kind == "crash":
-            raise RuntimeError(message.content)
-        return message
+        try:
+            said = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            said = self._death()
+        if isinstance(said, Message):
+            return said
+        if isinstance(said, _Mistake):
+            raise EdgebenchError(*said.mistakes)
+        reason = said.traceback if isinstance(said, _Crash) else str(said)
+        if self._request == "trial":
+            from edgebench.trial import Outcome
+
+            return Message("outcome", Outcome("failed", reason))
+        raise said if isinstance(said, WorkerDied) else RuntimeError(reason)
+
+    def _death(self) -> WorkerDied:
+        self.process.join()
+        code = self.process.exitcode or 0
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        likely = " (out of memory?)" if -code == signal.SIGKILL else ""
+        return WorkerDied(f"the worker process ended with {how}{likely}")
 
     def stop(self) -> None:
         """End the process, whatever it is doing: between two steps if it can, else at once."""
@@ -114,6 +145,21 @@ class Worker:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+@contextlib.contextmanager
+def crew(count: int, *, device: str, data_dir: Path) -> Iterator[list[Worker]]:
+    """Start ``count`` workers, the cores divided among them, and end them, whatever happens."""
+    workers: list[Worker] = []
+    try:
+        workers.extend(
+            Worker(threads=threads_for(count), device=device, data_dir=data_dir)
+            for _ in range(count)
+        )
+        yield workers
+    finally:
+        for worker in workers:
+            worker.stop()
 
 
 @contextlib.contextmanager
@@ -157,12 +203,12 @@ def _serve(pipe: Connection, threads: int, device_name: str, data_dir: Path) -> 
             return
         try:
             device = choose_device(device_name)
-            answer = _REQUESTS[request](pipe, data_dir, device, *arguments)
+            answer: object = _REQUESTS[request](pipe, data_dir, device, *arguments)
         except EdgebenchError as error:
-            answer = Message("mistake", error.mistakes)
+            answer = _Mistake(error.mistakes)
         except Exception as error:  # noqa: BLE001 - any fault of a candidate is its row's reason
             first = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
-            answer = Message("crash", f"{first}\n{traceback.format_exc()}")
+            answer = _Crash(f"{first}\n{traceback.format_exc()}")
         pipe.send(answer)
 
 

@@ -69,6 +69,26 @@ def test_an_unknown_command_suggests_the_nearest(tmp_path: Path) -> None:
     assert "unknown command 'swep'; did you mean 'sweep'?" in done.stderr
 
 
+def test_a_command_without_its_packages_says_how_to_get_them(tmp_path: Path) -> None:
+    """A light installation has no MLflow; exit 2, one line, nothing made."""
+    code = (
+        "import sys\n"
+        "sys.modules['mlflow'] = None\n"
+        "from edgebench.cli import main\n"
+        "sys.argv = ['edgebench', 'export', 'study:best', '-o', 'm.onnx']\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: this command needs the package 'mlflow', which is not installed: pip install "
+        "'edgebench[search]' brings everything that trains, searches and records\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_with_three_mistakes_names_all_and_creates_nothing(tmp_path: Path) -> None:
     """Paths and nearest names, exit 2, no traceback, no stores."""
     bad = Path(__file__).parent / "golden" / "sweeps" / "three.yaml"

@@ -32,6 +32,7 @@ from edgebench.cli.finalize import command, document
 from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.finals import Finals, Member, finalize
 from edgebench.record import Row, StudyRecord
+from edgebench.report.document import notes, table_one
 from edgebench.report.front import front
 from edgebench.report.means import T_95, student, welch_tied
 from edgebench.study import Event, Settings
@@ -216,6 +217,23 @@ def test_the_members_runs_carry_means_and_intervals(tried: Tried) -> None:
             ):
                 found = on_run[f"final/test_accuracy_{name}{suffix}"]
                 assert found == pytest.approx(value, abs=1e-4), (name, suffix)
+
+
+def test_the_report_shows_the_means_beside_what_the_search_saw(tried: Tried) -> None:
+    """In the table of the front, with the interval and the seeds behind it; the notes say which."""
+    record = tracking.read_study("try", tracking_uri=tried.stores.tracking_uri)
+    by_title = {str(row[""]): row for row in table_one(record)}
+    for member in tried.finals.members:
+        name, mean = member.row.name, member.mean("test/accuracy")
+        assert mean is not None
+        assert mean.low is not None
+        assert by_title["test accuracy, mean over seeds"][name] == pytest.approx(mean.mean)
+        interval = str(by_title["test accuracy, 95 % interval of the mean"][name])
+        assert interval.startswith(f"{100 * mean.low:.2f} to ")
+        assert by_title["seeds retrained"][name] == 2
+    assert "test accuracy int8, mean over seeds" in by_title
+    [note] = [line for line in notes(record) if line.startswith("Means over seeds")]
+    assert "'edgebench finalize'" in note
 
 
 def test_a_second_opening_is_refused_before_anything_is_trained(tried: Tried) -> None:

@@ -65,4 +65,14 @@ def main() -> None:
     except click.Abort:
         click.echo("interrupted", err=True)
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "edgebench"):
+            raise  # our own fault
+        click.echo(
+            f"error: this command needs the package '{package}', which is not installed: pip "
+            "install 'edgebench[search]' brings everything that trains, searches and records",
+            err=True,
+        )
+        sys.exit(2)
     sys.exit(status if isinstance(status, int) else 0)

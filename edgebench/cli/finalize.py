@@ -11,7 +11,7 @@ import click
 from edgebench.cli._running import watched
 from edgebench.record import MLFLOW_STORE, OPTUNA_STORE
 from edgebench.report.table import plain, render
-from edgebench.report.units import Share
+from edgebench.report.units import Share, interval
 
 if TYPE_CHECKING:
     from edgebench.finals import Finals, Member
@@ -182,12 +182,6 @@ def _shown(finals: Finals, member: Member) -> dict[str, object]:
     for title, metric in zip(titles, _metrics(member).values(), strict=False):
         mean = member.mean(metric)
         row[title] = Share(mean.mean) if mean else None
-        row[f"{title}, 95 %"] = _interval(mean)
+        row[f"{title}, 95 %"] = interval(mean.low, mean.high) if mean else None
     row["ties with"] = None if ties is None else ", ".join(map(str, ties)) or "none"
     return row
-
-
-def _interval(mean: Mean | None) -> str | None:
-    if mean is None or mean.low is None or mean.high is None:
-        return None
-    return f"{100 * mean.low:.2f} to {100 * mean.high:.2f} %"

@@ -10,11 +10,11 @@ from typing import Any
 from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.finals.members import TEST, Finals, Member
 from edgebench.finals.plan import Plan
-from edgebench.finals.retraining import Retraining, started
+from edgebench.finals.retraining import Retraining
 from edgebench.space import INT8
 from edgebench.study import Observer, Settings, alone
 from edgebench.tracking import MODEL, MODEL_INT8, StudyLog, experiment_id_of, read_study
-from edgebench.worker import Worker
+from edgebench.worker import Worker, crew
 
 
 def finalize(
@@ -53,10 +53,10 @@ def finalize(
         log = StudyLog(settings.tracking_uri, study)
         plan = Plan.of(record, log, seeds)
         openings = _openings(plan, log.openings(), study, again=again)
-        with started(settings) as workers:
+        with crew(settings.workers, device=settings.device, data_dir=settings.data_dir) as workers:
             facts = plan.facts(workers[0], dataset, study)
             log.begin_finals()
-            Retraining(plan, log, facts, workers, settings, observe, dataset).go()
+            Retraining(plan, log, facts, workers, observe, dataset).go()
             finals = plan.gather(log)
             if not any(member.finished for member in finals):
                 raise CheckFailed(
@@ -118,5 +118,5 @@ def _examine(
             accuracies = {}
             for metric, name in models.items():
                 worker.ask("examine", log.model_of(run.run_id, name), where)
-                accuracies[metric] = worker.answer().content
+                accuracies[metric] = worker.receive().content
             log.log_test(run.run_id, accuracies)

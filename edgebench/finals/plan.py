@@ -43,7 +43,7 @@ class Plan:
             name, split = dataset or config.dataset, config.split_seed
             if split not in found:
                 worker.ask("prepare", name, split)
-                found[split] = worker.answer().content
+                found[split] = worker.receive().content
             if found[split].dataset_digest != digest:
                 raise EdgebenchError(
                     f"the data set '{name}' is not the one that '{study}' was trained on: its "

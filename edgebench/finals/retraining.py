@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgebench.errors import EdgebenchError
 from edgebench.finals.plan import Plan
 from edgebench.record import Row
 from edgebench.space import TrialConfig
-from edgebench.study import Event, Observer, Settings
+from edgebench.study import Event, Observer
 from edgebench.tracking import StudyLog
 from edgebench.trial import Outcome
-from edgebench.worker import Facts, Worker, speaking, threads_for
+from edgebench.worker import Facts, Worker, speaking
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,7 @@ class Retraining:
     plan: Plan
     log: StudyLog
     facts: Mapping[int, Facts]
-    workers: list[Worker]
-    settings: Settings
+    workers: Sequence[Worker]
     observe: Observer
     dataset: str | None
     waiting: list[tuple[Row, TrialConfig]] = field(default_factory=list)
@@ -75,19 +72,14 @@ class Retraining:
             number, metrics = message.content
             self.log.log_epoch(job.run_id, number, metrics)
             self._show("epoch", job, epoch=number, metrics=metrics)
-        elif message.kind == "mistake":
-            raise EdgebenchError(*message.content)
         else:
-            crashed = message.kind == "crash"
-            outcome = Outcome("failed", message.content) if crashed else message.content
+            outcome: Outcome = message.content
             facts = self.facts[job.config.split_seed]
             self.log.end_trial(job.run_id, job.config, facts, outcome)
             del self.jobs[worker]
             self.seconds.append(time.monotonic() - job.started)
             ended = {"state": outcome.state, "reason": outcome.reason, "metrics": outcome.metrics}
             self._show("ended", job, **ended)
-            if not worker.process.is_alive():
-                self.workers[self.workers.index(worker)] = _worker(self.settings)
 
     def _show(self, kind: str, job: _Job, **details: Any) -> None:
         left, total = len(self.waiting) + len(self.jobs), len(self.plan.configs())
@@ -96,20 +88,3 @@ class Retraining:
         epochs = job.config.recipe.epochs
         event = Event(kind, job.name, total - left, total, epochs=epochs, seconds_left=seconds)
         self.observe(dataclasses.replace(event, **details))
-
-
-def _worker(settings: Settings) -> Worker:
-    threads = threads_for(settings.workers)
-    return Worker(threads=threads, device=settings.device, data_dir=settings.data_dir)
-
-
-@contextlib.contextmanager
-def started(settings: Settings) -> Iterator[list[Worker]]:
-    """Start the workers and end them, whatever happens."""
-    workers: list[Worker] = []
-    try:
-        workers += [_worker(settings) for _ in range(settings.workers)]
-        yield workers
-    finally:
-        for worker in workers:
-            worker.stop()

@@ -13,7 +13,7 @@ from edgebench.report.boards import fit_matrix
 from edgebench.report.front import front, ranked
 from edgebench.report.intervals import tied, wilson
 from edgebench.report.table import plain, render
-from edgebench.report.units import label, quantity
+from edgebench.report.units import interval, label, quantity
 
 FOOTPRINTS = (
     "footprint/macc",
@@ -123,6 +123,15 @@ def table_one(record: StudyRecord) -> list[dict[str, object]]:
             rows.append(across(f"{label(name)}, 95 % interval", measured))
             tying = partial(_ties, members=members, metric=name, images=images)
             rows.append(across(f"{label(name)} ties with", tying))
+    retrained = {name for row in members for name in row.metrics if name.startswith("final/")}
+    for suffix in ("", "_int8"):
+        mean, title = f"final/test_accuracy_mean{suffix}", label(f"test/accuracy{suffix}")
+        if mean in retrained:
+            rows.append(across(f"{title}, mean over seeds", partial(_metric, name=mean)))
+            spread = partial(_seed_interval, suffix=suffix)
+            rows.append(across(f"{title}, 95 % interval of the mean", spread))
+    if retrained:
+        rows.append(across("seeds retrained", partial(_whole, name="final/seeds")))
     return rows if members else []
 
 
@@ -154,6 +163,11 @@ def notes(record: StudyRecord) -> list[str]:
         lines.append(
             "Ties: accuracies are said to tie where the lower one lies inside the 95 % Wilson "
             "interval of the higher one; a paired test on the same images could be sharper."
+        )
+    if any("final/seeds" in row.metrics for row in record.rows):
+        lines.append(
+            "Means over seeds: of the final runs of 'edgebench finalize', with Student's interval, "
+            "which tells how much training varies; the search's own accuracy is its luckiest."
         )
     return lines
 
@@ -229,8 +243,16 @@ def _metric(row: Row, name: str) -> object:
 def _interval(row: Row, metric: str, images: int) -> str | None:
     if metric not in row.metrics:
         return None
-    low, high = wilson(row.metrics[metric], images)
-    return f"{100 * low:.2f} to {100 * high:.2f} %"
+    return interval(*wilson(row.metrics[metric], images))
+
+
+def _seed_interval(row: Row, suffix: str) -> str | None:
+    low, high = (row.metrics.get(f"final/test_accuracy_{end}{suffix}") for end in ("low", "high"))
+    return interval(low, high)
+
+
+def _whole(row: Row, name: str) -> int | None:
+    return int(row.metrics[name]) if name in row.metrics else None
 
 
 def _ties(row: Row, members: Sequence[Row], metric: str, images: int) -> str:

@@ -80,6 +80,13 @@ def quantity(metric: str, value: float | None) -> object:
     return value
 
 
+def interval(low: float | None, high: float | None) -> str | None:
+    """Write an interval of shares as ``81.20 to 83.10 %``; None where an end is not known."""
+    if low is None or high is None or math.isnan(low + high):
+        return None
+    return f"{100 * low:.2f} to {100 * high:.2f} %"
+
+
 LABELS = {
     "val/accuracy_best": "accuracy",
     "val/accuracy": "last accuracy",

@@ -1,11 +1,8 @@
-"""What keeping freed memory is worth to a training step on a CPU, by the worker's own settings.
+"""What two settings are worth to a training step on a CPU: memory that is kept, a fused AdamW.
 
-Run: python benchmarks/allocator.py
+Run: python benchmarks/training_step.py
 Last printed (2 cores, bfloat16, one thread, images per second of processor time):
-    gap batch 32, defaults: 611 images/s, 187007 page faults
-    gap batch 32, worker: 707 images/s, 1024 page faults
-    vgg batch 32, defaults: 361 images/s, 668993 page faults
-    vgg batch 32, worker: 509 images/s, 4097 page faults
+    TO BE PRINTED
 """
 
 from __future__ import annotations
@@ -22,11 +19,11 @@ from edgebench.models import MODELS
 from edgebench.worker import _ALLOCATOR
 
 
-def rate(family: str, batch: int) -> str:
+def rate(family: str, batch: int, *, fused: bool) -> str:
     """Train random images for a moment; return images per processor second and page faults."""
     torch.set_num_threads(1)
     model = MODELS[family]((3, 32, 32), 10).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=fused)
     images = torch.randn(batch, 3, 32, 32).to(memory_format=torch.channels_last)
     labels = torch.randint(0, 10, (batch,))
     steps = max(8, 1500 // batch)
@@ -44,14 +41,19 @@ def rate(family: str, batch: int) -> str:
 
 
 def main() -> None:
-    """Measure each network with the C library's defaults and with the worker's settings."""
-    if len(sys.argv) == 3:
-        print(rate(sys.argv[1], int(sys.argv[2])))
+    """Measure each network as PyTorch comes, with the worker's memory, and with the fused step."""
+    if len(sys.argv) == 4:
+        print(rate(sys.argv[1], int(sys.argv[2]), fused=sys.argv[3] == "fused"))
         return
+    settings: tuple[tuple[str, dict[str, str], str], ...] = (
+        ("defaults", {}, "unfused"),
+        ("memory kept", _ALLOCATOR, "unfused"),
+        ("memory kept, fused", _ALLOCATOR, "fused"),
+    )
     for family in MODELS:
-        for name, settings in (("defaults", {}), ("worker", _ALLOCATOR)):
-            words = [sys.executable, __file__, family, "32"]
-            environment = os.environ | settings
+        for name, variables, step in settings:
+            words = [sys.executable, __file__, family, "32", step]
+            environment = os.environ | variables
             done = subprocess.run(
                 words, env=environment, capture_output=True, text=True, check=True
             )
