@@ -105,3 +105,21 @@ def test_dropout_is_only_in_training() -> None:
         images = torch.randn(2, *SHAPE)
         assert torch.equal(model.eval()(images), model.eval()(images))
         assert any(isinstance(module, nn.Dropout) for module in model.modules())
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("width", [4, 64, 256])
+def test_no_dense_layer_is_moved_far_by_the_first_step(name: str, width: int) -> None:
+    """An Adam step moves an output by rate x sum of inputs: at 1e-3 by 256e-3, however wide.
+
+    The inputs are normal values, rectified and pooled: the largest of four is 1.03 on average.
+    """
+    torch.manual_seed(0)
+    model = MODELS[name](SHAPE, 10, width=width)
+    read: list[torch.Tensor] = []
+    dense = next(layer for layer in model.modules() if isinstance(layer, nn.Linear))
+    dense.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    with torch.no_grad():
+        model(torch.randn(16, *SHAPE))
+    step = 1e-3 * float(read[0].sum(1).mean())
+    assert 0 < step < 0.3

@@ -205,7 +205,7 @@ def test_about_half_of_the_images_are_mirrored() -> None:
 def test_schedules_end_where_they_say(schedule: str) -> None:
     """Cosine: lr/2 (1 + cos(pi t/T)); one cycle: up for a fifth, then down; constant: level."""
     recipe = Recipe(epochs=2, learning_rate=0.1, schedule=schedule)  # type: ignore[arg-type]  # parametrised
-    optimizer, scheduler = training._optimizer(torch.nn.Linear(1, 1), recipe, 50, CPU)
+    optimizer, scheduler = training._optimizer(torch.nn.Linear(1, 1), recipe, 50)
     rates = []
     for _ in range(100):
         rates.append(optimizer.param_groups[0]["lr"])

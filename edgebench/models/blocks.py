@@ -78,4 +78,21 @@ def conv_blocks(
     return nn.Sequential(*layers), (channels, height, size)
 
 
+SUITED_FAN_IN = 256  # inputs of a dense layer that AdamW trains well at the recipe's 1e-3
+
+
+def soften(features: nn.Sequential, fan_in: int) -> None:
+    """Let ``features`` begin small where a dense layer reads ``fan_in`` > 256 of them.
+
+    An Adam step moves every weight by about the learning rate, and so a dense output by the rate
+    times the sum of its inputs: with 4,096 inputs 16 times as far as with 256, too far at the
+    start. Adam's rate should fall as 1 / fan-in (Yang et al., Tensor Programs V, 2022); a recipe
+    has one rate, so the last norm's scale begins at 256 / ``fan_in`` instead, and is trained from
+    there. Without a norm nothing is changed.
+    """
+    norms = [layer for layer in features if isinstance(layer, nn.BatchNorm2d)]
+    if norms and fan_in > SUITED_FAN_IN:
+        nn.init.constant_(norms[-1].weight, SUITED_FAN_IN / fan_in)
+
+
 assert set(get_args(Activation)) == set(_ACTIVATIONS)  # noqa: S101 - one list, written twice for mypy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from edgebench.models import MODELS
-from edgebench.models.blocks import Activation, Count, Depth, Fraction, Norm, conv_blocks
+from edgebench.models.blocks import Activation, Count, Depth, Fraction, Norm, conv_blocks, soften
 
 
 @MODELS.register
@@ -34,6 +34,7 @@ def gap(
         norm=norm,
         activation=activation,
     )
+    soften(features, channels)
     head: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     if dropout:
         head.append(nn.Dropout(dropout))

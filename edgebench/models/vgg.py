@@ -13,6 +13,7 @@ from edgebench.models.blocks import (
     Norm,
     activation_layer,
     conv_blocks,
+    soften,
 )
 
 
@@ -44,6 +45,7 @@ def vgg(
         norm=norm,
         activation=activation,
     )
+    soften(features, channels * height * size)
     head: list[nn.Module] = [nn.Linear(channels * height * size, hidden)]
     head.append(activation_layer(activation))
     if dropout:
