@@ -8,6 +8,7 @@ cost more than it gains on networks this small on a CPU.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from torch.nn import functional
 from edgebench.augmentation import Normaliser, normaliser, training_batches
 from edgebench.data import Augmentation, Dataset, Split
 from edgebench.errors import EdgebenchError
-from edgebench.recipe import Precision, Recipe
+from edgebench.recipe import Decayed, Precision, Recipe
 
 EVALUATION_BATCH = 500
 Epoch = dict[str, float]
@@ -234,10 +235,14 @@ def evaluate(model: nn.Module, split: Split, normalise: Normaliser) -> tuple[flo
 def _optimizer(
     model: nn.Module, recipe: Recipe, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    decayed = [p for p in model.parameters() if p.ndim > 1 or not recipe.decay_weights_only]
-    spared = [p for p in model.parameters() if p.ndim <= 1 and recipe.decay_weights_only]
+    decayed = _decayed(model, recipe.decayed)
+    ids = {id(parameter) for parameter in decayed}
+    spared = [parameter for parameter in model.parameters() if id(parameter) not in ids]
+    decay = recipe.weight_decay
+    if recipe.optimizer == "adamw":
+        decay /= recipe.learning_rate  # PyTorch multiplies by it, the paper and `Recipe` do not
     groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": decayed, "weight_decay": decay},
         {"params": spared, "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
@@ -258,6 +263,21 @@ def _optimizer(
         "constant": lambda step: 1.0,  # noqa: ARG005 - the schedulers' signature
     }
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, shapes[recipe.schedule])
+
+
+def _decayed(model: nn.Module, which: Decayed) -> list[nn.Parameter]:
+    """Return the parameters that `Recipe.decayed` names; a layer's norm is the module after it."""
+    if which == "all":
+        return list(model.parameters())
+    leaves = [module for module in model.modules() if not list(module.children())]
+    normed = {
+        id(layer.weight)
+        for layer, after in itertools.pairwise(leaves)
+        if isinstance(after, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d))
+        and hasattr(layer, "weight")
+    }
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    return [w for w in weights if which == "weights" or id(w) not in normed]
 
 
 def _moved(split: Split, device: torch.device) -> Split:

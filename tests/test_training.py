@@ -64,7 +64,7 @@ def test_the_same_seed_gives_the_same_weights(dataset: Dataset) -> None:
         Recipe(epochs=4, batch_size=32, learning_rate=3e-3),
         Recipe(epochs=6, batch_size=32, optimizer="sgd", learning_rate=0.05, schedule="one_cycle"),
         Recipe(epochs=4, batch_size=32, learning_rate=3e-3, schedule="constant",
-               label_smoothing=0.1, decay_weights_only=True, precision="float32"),
+               label_smoothing=0.1, decayed="weights", precision="float32"),
     ],
     ids=["reference", "sgd", "smoothed"],
 )  # fmt: skip
@@ -199,6 +199,40 @@ def test_about_half_of_the_images_are_mirrored() -> None:
     [(shown, _)] = batches
     straight = (shown[:, 0, 0, 1] == 1) & (shown[:, 0, 0, 0] <= shown[:, 0, 0, 2])
     assert 0 < int(straight.sum()) < 400
+
+
+@pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2])
+def test_weight_decay_is_what_a_step_takes_off_whatever_the_rate(rate: float) -> None:
+    """As in AdamW's paper: without a gradient a step leaves 1 - decay, then less by the cosine."""
+    recipe = Recipe(epochs=2, learning_rate=rate, weight_decay=0.01)
+    layer = torch.nn.Linear(3, 2)
+    before = layer.weight.detach().clone()
+    optimizer, scheduler = training._optimizer(layer, recipe, 1)
+    for expected in (0.99, 0.99 * (1 - 0.01 * 0.5)):
+        for parameter in layer.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+        scheduler.step()
+        torch.testing.assert_close(layer.weight.detach(), before * expected)
+
+
+@pytest.mark.parametrize(
+    ("which", "norm", "expected"),
+    [
+        ("all", "batch", 3 * 3 + 2 * 2),
+        ("weights", "batch", 3 + 2),
+        ("felt", "batch", 2),
+        ("felt", "none", 3 + 2),
+    ],
+)
+def test_what_is_decayed(which: str, norm: str, expected: int) -> None:
+    """VGG-style: three convolutions, each with a norm of two vectors, and two dense layers."""
+    model = MODELS["vgg"]((3, 8, 8), 10, width=2, hidden=4, norm=norm)
+    recipe = Recipe(decayed=which, weight_decay=0.1)  # type: ignore[arg-type]  # parametrised
+    optimizer, _ = training._optimizer(model, recipe, 1)
+    sizes = {group["weight_decay"] > 0: len(group["params"]) for group in optimizer.param_groups}
+    assert sizes[True] == expected
+    assert sum(sizes.values()) == len(list(model.parameters()))
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "constant"])
