@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,13 +191,10 @@ class _Search:
         worker.ask("trial", config, sweep.budget)
 
     def _hear(self, worker: Worker) -> None:
-        job, message = self.jobs[worker], worker.receive()
-        if message.kind == "epoch":
-            number, metrics = message.content
-            self.log.log_epoch(job.run_id, number, metrics)
-            self._show("epoch", job, epoch=number, metrics=metrics)
-        else:
-            self._end(job, message.content)
+        job = self.jobs[worker]
+        outcome = heard(worker, self.log, job.run_id, partial(self._show, "epoch", job))
+        if outcome:
+            self._end(job, outcome)
             del self.jobs[worker]
 
     def _end(self, job: _Job, outcome: Outcome) -> None:
@@ -220,6 +218,22 @@ class _Search:
         self.observe(
             Event(kind, job.name, done, total, epochs=epochs, seconds_left=left, **details)
         )
+
+
+def heard(worker: Worker, log: StudyLog, run_id: str, show: Callable[..., None]) -> Outcome | None:
+    """Take a worker's next message on its trial: record and show an epoch, or return the outcome.
+
+    ``show`` is called with ``epoch`` (from 1) and ``metrics``. Raises EdgebenchError where the
+    trial was the user's mistake.
+    """
+    message = worker.receive()
+    if message.kind != "epoch":
+        outcome: Outcome = message.content
+        return outcome
+    number, metrics = message.content
+    log.log_epoch(run_id, number, metrics)
+    show(epoch=number, metrics=metrics)
+    return None
 
 
 @contextlib.contextmanager

@@ -7,14 +7,14 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from edgebench.finals.plan import Plan
 from edgebench.record import Row
 from edgebench.space import TrialConfig
-from edgebench.study import Event, Observer
+from edgebench.study import Event, Observer, heard
 from edgebench.tracking import StudyLog
-from edgebench.trial import Outcome
 from edgebench.worker import Facts, Worker, speaking
 
 
@@ -67,13 +67,9 @@ class Retraining:
         self._show("started", self.jobs[worker])
 
     def _hear(self, worker: Worker) -> None:
-        job, message = self.jobs[worker], worker.receive()
-        if message.kind == "epoch":
-            number, metrics = message.content
-            self.log.log_epoch(job.run_id, number, metrics)
-            self._show("epoch", job, epoch=number, metrics=metrics)
-        else:
-            outcome: Outcome = message.content
+        job = self.jobs[worker]
+        outcome = heard(worker, self.log, job.run_id, partial(self._show, "epoch", job))
+        if outcome:
             facts = self.facts[job.config.split_seed]
             self.log.end_trial(job.run_id, job.config, facts, outcome)
             del self.jobs[worker]
