@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional
 
 from edgebench.models import MODELS
-from edgebench.worker import _ALLOCATOR
+from edgebench.search import _ALLOCATOR
 
 
 def rate(family: str, batch: int, *, fused: bool) -> str:

@@ -4,6 +4,13 @@ Search small CNNs under a flash and RAM budget, train, export to ONNX with proof
 exact cost on a microcontroller. Start with ``edgebench sweep sweeps/quickstart.yaml``.
 """
 
-from importlib.metadata import version
+from __future__ import annotations
 
-__version__ = version("edgebench")
+
+def __getattr__(name: str) -> str:
+    """Look the version up when it is asked for: reading metadata costs more than the rest."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("edgebench")
+    raise AttributeError(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,7 +13,27 @@ MLFLOW_STORE = "sqlite:///mlruns/mlflow.db"
 
 Scalar = bool | int | float | str
 Goal = Literal["maximize", "minimize"]
-State = Literal["finished", "refused", "failed", "pruned", "running", "duplicate"]
+
+
+class State(enum.StrEnum):
+    """What became of a trial; the one list of states, for Optuna, MLflow and the report.
+
+    ``REFUSED``: never trained, since its footprint is over the budget or it cannot be built.
+    ``PRUNED``: stopped between two epochs, since it could not join the front any more.
+    ``FAILED``: it could not be trained or proven. ``INTERRUPTED``: the command was cut off.
+    """
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    REFUSED = "refused"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the trial came to an end of its own, so that it is not tried again."""
+        return self not in (State.RUNNING, State.INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -71,3 +92,17 @@ class StudyRecord:
     provenance: str = ""
     convention: str = ""
     classes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a worker found: the data set and the machine."""
+
+    input_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dataset: str
+    dataset_digest: str
+    split_sizes: Mapping[str, int]
+    environment: Mapping[str, str]

@@ -13,14 +13,19 @@ import onnx
 import torch
 from torch import nn
 
-from edgebench import audit, data, export
+from edgebench import data, export
 from edgebench.data import Dataset
 from edgebench.errors import CheckFailed, EdgebenchError
+from edgebench.export import (
+    COUNT,
+    best,
+    evenly_spaced,
+    untrained_graph,
+    untrained_int8_graph,
+)
 from edgebench.footprint import measure
 from edgebench.models import MODELS
 from edgebench.profiling import profile
-from edgebench.quantization import COUNT, best, outline, spread
-from edgebench.sketch import sketch
 from edgebench.space import INT8, Budget, TrialConfig
 from edgebench.training import Epoch, TrainingFailed, train
 
@@ -121,11 +126,11 @@ def run(
 
 def _gate(model: nn.Module, dataset: Dataset, budget: Budget | None, *, int8: bool) -> Outcome:
     """Measure the untrained candidate; the reason is set where it is over the budget."""
-    graph = sketch(model, dataset.input_shape)
+    graph = untrained_graph(model, dataset.input_shape)
     estimate = measure(profile(graph))
     metrics = estimate.metrics()
     if int8:
-        metrics |= measure(profile(outline(graph))).metrics(INT8)
+        metrics |= measure(profile(untrained_int8_graph(graph))).metrics(INT8)
     figures = {name.removeprefix("footprint/"): value for name, value in metrics.items()}
     return Outcome(
         "refused",
@@ -138,7 +143,7 @@ def _gate(model: nn.Module, dataset: Dataset, budget: Budget | None, *, int8: bo
 
 def _audited(model: nn.Module, dataset: Dataset, ours: int) -> int:
     """Have fvcore count the same model; two sources that disagree are no measurement."""
-    theirs = audit.count_macs(model, dataset.input_shape)
+    theirs = export.count_macs(model, dataset.input_shape)
     if theirs != ours:
         raise CheckFailed(f"the MACs disagree: {ours:,} in the ONNX graph, {theirs:,} by fvcore")
     return theirs
@@ -163,7 +168,7 @@ def _proven(model: nn.Module, dataset: Dataset, gate: Outcome, *, int8: bool) ->
     }
     quantised = None
     if int8:
-        chosen = spread(len(dataset.train), COUNT)
+        chosen = evenly_spaced(len(dataset.train), COUNT)
         calibration = pre.apply(dataset.train.images[torch.from_numpy(chosen)].numpy())
         choice = best(exported, calibration, images, dataset.validation.labels.numpy())
         _same_footprint(choice.model, gate, INT8)

@@ -34,7 +34,8 @@ class Stores:
 @pytest.fixture(scope="session")
 def empty_stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make both stores once: MLflow's migrations take seconds."""
-    from edgebench import proposals, tracking
+    from edgebench.search import sampler as proposals
+    from edgebench.tracking import store as tracking
 
     stores = Stores(tmp_path_factory.mktemp("stores"))
     tracking.create_store(stores.storage, proposals._initialise)

@@ -10,9 +10,8 @@ import onnx
 import torch
 from sklearn.datasets import load_digits
 
-from edgebench.export import Preprocessing, to_onnx
+from edgebench.export import Preprocessing, quantize, to_onnx
 from edgebench.models import MODELS
-from edgebench.quantization import quantize
 from edgebench.registry import options
 
 SHAPE = (3, 16, 16)

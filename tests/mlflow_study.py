@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.record import Row, StudyRecord
-from edgebench.views import run_tags
+from edgebench.tracking import run_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,7 +18,7 @@ def write_study(folder: Path, record: StudyRecord) -> tuple[MlflowClient, str, S
     """Write one parent and one run a row; returns the record with the runs' ids."""
     import mlflow
 
-    from edgebench import tracking
+    from edgebench.tracking import store as tracking
 
     client = mlflow.MlflowClient(store(folder))
     experiment_id = client.create_experiment(record.study, f"{folder}/artifacts")
@@ -51,7 +51,7 @@ def _write(
 ) -> str:
     from mlflow.entities import Metric, Param
 
-    from edgebench import tracking
+    from edgebench.tracking import store as tracking
 
     tags = {"kind": "trial", tracking.PARENT: parent, tracking.TRIAL: str(row.trial)}
     tags |= {tracking.STATE: row.state, **run_tags(row, record)}

@@ -14,57 +14,53 @@ PACKAGE = ROOT / "edgebench"
 ORDER = (
     "errors",
     "registry",
-    "yaml12",
     "record",
-    "report",
-    "profiling",
-    "planning",
-    "footprint",
-    "models",
+    "metrics",
+    "units",
+    "yaml12",
     "data",
-    "recipe",
-    "space",
-    "axes",
-    "sweep",
-    "augmentation",
+    "models",
     "training",
+    "profiling",
+    "footprint",
     "export",
-    "sketch",
-    "quantization",
-    "parity",
-    "audit",
-    "environment",
+    "firmware",
+    "analysis",
+    "space",
     "trial",
-    "worker",
-    "views",
+    "report",
     "tracking",
-    "evidence",
-    "proposals",
-    "study",
-    "finals",
-    "handover",
+    "search",
     "cli",
 )
-"""The order of the data: a module imports only what stands before it."""
+"""The order of the data: a file or room imports only what stands before it."""
 
-ALONE = {"training", "profiling", "planning", "export", "quantization", "report"}
-NOUNS = {"errors", "registry", "record", "recipe", "data", "augmentation", "export", "planning"}
-"""Those alone import nothing of edgebench but these: each stage can be used by itself."""
+COMING = {"firmware"}
+"""What has its place in the order and is not built yet."""
+
+ALONE = {
+    "data": {"errors", "registry"},
+    "models": {"errors", "registry"},
+    "training": {"errors", "registry", "data"},
+    "profiling": {"errors"},
+    "report": {"errors", "record", "metrics", "units"},
+}
+"""Rooms that can be used by themselves, with all that they import of edgebench."""
 
 HOMES = {
-    "mlflow": {"tracking", "views", "environment", "cli"},
-    "optuna": {"proposals", "study"},
-    "fvcore": {"audit"},
+    "mlflow": {"tracking", "cli"},
+    "optuna": {"search"},
+    "fvcore": {"export"},
     "sklearn": {"data"},
     "torchvision": {"data"},
     "PIL": {"data"},
-    "matplotlib": {"report", "footprint", "cli"},
+    "matplotlib": {"report", "footprint"},
     "plotly": {"report"},
     "yaml": {"yaml12"},
     "click": {"cli"},
     "rich": {"cli"},
     "pydantic": {"registry"},
-    "filelock": {"tracking", "study"},
+    "filelock": {"tracking", "search"},
 }
 """Where a third-party package may be imported; the others are everywhere or nowhere."""
 
@@ -104,9 +100,22 @@ def stage_of(name: str) -> str | None:
     return parts[1] if parts[0] == "edgebench" and len(parts) > 1 else None
 
 
+def _face(room: str) -> set[str]:
+    """Return the names that a room's ``__init__`` shows."""
+    tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
+    shown = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    return set(shown[0]) if shown else set()
+
+
 def test_every_stage_has_its_place() -> None:
     """A new module is put into the order of the data on purpose."""
-    assert {stage for stage, _ in modules()} == set(ORDER)
+    there = {stage for stage, _ in modules()}
+    assert there <= set(ORDER)
+    assert set(ORDER) - there <= COMING
 
 
 @pytest.mark.parametrize(("stage", "path"), FILES)
@@ -119,11 +128,22 @@ def test_imports_point_one_way(stage: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("stage", "path"), FILES)
-def test_stages_stand_alone(stage: str, path: Path) -> None:
-    """Training, profiling, export and report know nothing of the search around them."""
+def test_a_room_is_entered_by_its_face(stage: str, path: Path) -> None:
+    """What another room needs, ``__init__`` shows: a room's files are its own."""
+    for name in imports(path):
+        other = stage_of(name)
+        if other is not None and other != stage and (PACKAGE / other).is_dir():
+            parts = name.split(".")[2:]
+            assert len(parts) <= 1, f"{path.name} imports {name}, past the face of {other}"
+            assert set(parts) <= _face(other), f"{other} does not show {name}"
+
+
+@pytest.mark.parametrize(("stage", "path"), FILES)
+def test_rooms_stand_alone(stage: str, path: Path) -> None:
+    """Data, models, training, profiling and report know nothing of the search around them."""
     if stage in ALONE:
         used = {stage_of(name) for name in imports(path)} - {stage, None}
-        assert used <= NOUNS, f"{path.name} imports {used - NOUNS}"
+        assert used <= ALONE[stage], f"{path.name} imports {used - ALONE[stage]}"
 
 
 @pytest.mark.parametrize(("stage", "path"), FILES)
@@ -148,5 +168,5 @@ def test_only_the_command_line_prints_and_exits() -> None:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-            allowed = called == "sys.exit" and stage == "worker"  # a process of its own
+            allowed = called == "sys.exit" and stage == "search"  # a process of its own
             assert called not in {"print", "sys.exit", "exit", "quit"} or allowed, path

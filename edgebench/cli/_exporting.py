@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgebench.data import Dataset
-    from edgebench.export import Preprocessing
-    from edgebench.handover import Images, Proven
+    from edgebench.export import LabelledImages, Preprocessing, Proven
     from edgebench.tracking import SavedRun
 
 
@@ -63,12 +62,12 @@ def preprocessing_of(saved: SavedRun) -> Preprocessing:
     return Preprocessing(saved.mean, saved.std, saved.classes)
 
 
-def images_of(dataset: Dataset, split: str) -> Images:
+def images_of(dataset: Dataset, split: str) -> LabelledImages:
     """Return one split of ``dataset`` as arrays."""
-    from edgebench.handover import Images
+    from edgebench.export import LabelledImages
 
     chosen = getattr(dataset, split)
-    return Images(chosen.images.numpy(), chosen.labels.numpy())
+    return LabelledImages(chosen.images.numpy(), chosen.labels.numpy())
 
 
 def origin_of(saved: SavedRun, dataset: Dataset) -> dict[str, object]:
@@ -94,7 +93,7 @@ def record(run_id: str, proven: Proven, proof: dict[str, Any], uri: str | None) 
     from mlflow.entities import Metric
 
     from edgebench.record import MLFLOW_STORE
-    from edgebench.report.table import plain
+    from edgebench.report import plain
 
     client = MlflowClient(tracking_uri=uri or MLFLOW_STORE)
     now = int(1000 * time.time())

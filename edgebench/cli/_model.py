@@ -82,9 +82,9 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
 def _family(
     name: str, settings: tuple[str, ...], shape: tuple[int, ...], classes: int, softmax: bool
 ) -> Any:
+    from edgebench.export import untrained_graph
     from edgebench.models import MODELS
     from edgebench.registry import options
-    from edgebench.sketch import sketch
     from edgebench.yaml12 import assignments
 
     if name not in MODELS:
@@ -107,4 +107,4 @@ def _family(
             mistakes.append(f"--set: {key}: {rule}")
     if mistakes:
         raise EdgebenchError(*mistakes)
-    return sketch(family(shape, classes, **given), shape, softmax=softmax)
+    return untrained_graph(family(shape, classes, **given), shape, softmax=softmax)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import click
 
 if TYPE_CHECKING:
-    from edgebench.study import Event
+    from edgebench.search import Event
 
 EPOCH_LINES_EVERY = 20.0  # seconds between plain lines about epochs: a log, not a flood
 

@@ -13,13 +13,13 @@ import click
 
 from edgebench.errors import CheckFailed
 from edgebench.record import MLFLOW_STORE, OPTUNA_STORE
-from edgebench.report.table import FORMATS
-from edgebench.report.units import UNITS
+from edgebench.report import FORMATS
+from edgebench.units import UNITS
 
 if TYPE_CHECKING:
     from edgebench.record import StudyRecord
+    from edgebench.search import Observer
     from edgebench.space import Sweep
-    from edgebench.study import Observer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,10 +64,10 @@ def overrides(settings: tuple[str, ...], **named: Any) -> dict[str, Any]:
 
 def run(sweep: Sweep, *, quiet: bool, **where: Any) -> StudyRecord:
     """Run or continue the search; SIGTERM ends it as cleanly as Ctrl-C."""
-    from edgebench import study
+    from edgebench.search import Settings, search
 
     with watched(quiet) as observe:
-        return study.search(sweep, study.Settings(**where), observe)
+        return search(sweep, Settings(**where), observe)
 
 
 @contextlib.contextmanager
@@ -90,10 +90,8 @@ def show(record: StudyRecord, format_: str, units: str, tracking_uri: str) -> No
     Raises:
         CheckFailed: No trial is feasible.
     """
-    from edgebench import views
-    from edgebench.report.document import document
-    from edgebench.report.front import front
-    from edgebench.tracking import experiment_id_of
+    from edgebench.report import document, front
+    from edgebench.tracking import experiment_id_of, views
 
     click.echo(document(record, format_, units=units).rstrip("\n"))
     links = views.links(

@@ -25,7 +25,7 @@ def command(*, model: Path, runs: int, format_: str) -> None:
     """
     from edgebench.errors import EdgebenchError
     from edgebench.export import host_latency, load, runtime_errors
-    from edgebench.report.table import render
+    from edgebench.report import render
 
     try:
         found = host_latency(load(model), runs=runs)

@@ -6,7 +6,7 @@ import inspect
 
 import click
 
-from edgebench.report.table import FORMATS, render
+from edgebench.report import FORMATS, render
 
 
 @click.command()

@@ -12,8 +12,7 @@ import click
 from edgebench.errors import CheckFailed, EdgebenchError
 
 if TYPE_CHECKING:
-    from edgebench.handover import Proven, Request
-    from edgebench.quantization import Calibration
+    from edgebench.export import Calibration, Proven, Request
 
 METHODS = ("minmax", "entropy", "percentile")
 
@@ -91,8 +90,8 @@ def command(
     """
     folder = output.suffix != ".onnx"
     request = _request(options, int8=int8 or folder)
-    from edgebench import handover
-    from edgebench.report.table import plain, render
+    from edgebench import export
+    from edgebench.report import plain, render
 
     _check_output(output, folder=folder, force=force)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -104,7 +103,7 @@ def command(
     model = _exporting.model_of(saved)
     preprocessing = _exporting.preprocessing_of(saved)
     judged = _exporting.images_of(images, split)
-    proven = handover.prove(
+    proven = export.prove(
         model,
         preprocessing,
         request,
@@ -113,7 +112,7 @@ def command(
         judged=judged,
     )
     origin = _exporting.origin_of(saved, images)
-    proof = handover.statement(proven, preprocessing, run=origin, split=split)
+    proof = export.statement(proven, preprocessing, run=origin, split=split)
     if format_ == "json":
         click.echo(json.dumps(plain(proof), indent=2))
     else:
@@ -122,8 +121,8 @@ def command(
     _exporting.record(saved.run_id, proven, proof, tracking_uri)
     _require_passed(proven)
     if folder:
-        vectors = handover.golden_vectors(model, proven, preprocessing, judged)
-        handover.write(output, handover.Bundle.of(proven, vectors, proof), force=force)
+        vectors = export.golden_vectors(model, proven, preprocessing, judged)
+        export.write(output, export.Bundle.of(proven, vectors, proof), force=force)
     else:
         _write_file(output, proven, proof)
     click.echo(f"wrote {output}", err=True)
@@ -131,7 +130,7 @@ def command(
 
 def _check_output(output: Path, *, folder: bool, force: bool) -> None:
     """Refuse a place that cannot be written to before anything is computed."""
-    from edgebench.handover import check_free
+    from edgebench.export import check_free
 
     if folder:
         check_free(output, force=force)
@@ -141,10 +140,7 @@ def _check_output(output: Path, *, folder: bool, force: bool) -> None:
 
 def _request(options: dict[str, Any], *, int8: bool) -> Request:
     """Check every option before anything is loaded."""
-    from edgebench.export import check_opset
-    from edgebench.handover import Request
-    from edgebench.parity import Limits
-    from edgebench.quantization import Calibration, candidates
+    from edgebench.export import Calibration, Limits, Request, candidates, check_opset
 
     check_opset(options["opset"])
     count = options["calibration_count"]
@@ -191,8 +187,7 @@ def _require_passed(proven: Proven) -> None:
 
 def _write_file(output: Path, proven: Proven, proof: dict[str, Any]) -> None:
     """Write the proof and then the model beside it, each whole or not at all."""
-    from edgebench.export import serialise, write_atomically
-    from edgebench.handover import proof_bytes
+    from edgebench.export import proof_bytes, serialise, write_atomically
 
     content = serialise(proven.choice.model if proven.choice else proven.float_model)
     beside = output.with_suffix(".proof.json")

@@ -10,12 +10,12 @@ import click
 
 from edgebench.cli._running import watched
 from edgebench.record import MLFLOW_STORE, OPTUNA_STORE
-from edgebench.report.table import plain, render
-from edgebench.report.units import Share, interval
+from edgebench.report import plain, render
+from edgebench.units import Share, interval
 
 if TYPE_CHECKING:
-    from edgebench.finals import Finals, Member
-    from edgebench.report.means import Mean
+    from edgebench.report import Mean
+    from edgebench.search import Finals, Member
 
 
 @click.command()
@@ -81,8 +81,7 @@ def command(
     The test split is opened once, after all trainings, and the record says so; a second opening
     needs --again. The same command continues one that was cut off.
     """
-    from edgebench.finals import finalize
-    from edgebench.study import Settings
+    from edgebench.search import Settings, finalize
 
     settings = Settings(storage, tracking_uri, data_dir, workers, device)
     with watched(quiet) as observe:
@@ -149,7 +148,7 @@ def notes(finals: Finals) -> list[str]:
 
 def _metrics(member: Member) -> dict[str, str]:
     """Return the compared accuracies by their names in the JSON."""
-    from edgebench.finals.members import TEST, VALIDATION
+    from edgebench.search import TEST, VALIDATION
     from edgebench.space import INT8
 
     found = {"val_accuracy": VALIDATION, "test_accuracy": TEST}

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edgebench.cli._model import load, model_options
-from edgebench.report.units import UNITS, Bytes
+from edgebench.units import UNITS, Bytes
 
 FORMATS = ("table", "markdown", "csv", "json")
 
@@ -41,8 +41,14 @@ def command(
     **which: Any,
 ) -> int:
     """Check MODEL (an ONNX file, a run or a family) against the boards, the smallest first."""
-    from edgebench.footprint import CONVENTIONS, TARGETS, load_target, measure, require_known
-    from edgebench.report.table import render
+    from edgebench.footprint import (
+        CONVENTIONS,
+        TARGETS,
+        load_target,
+        measure,
+        require_known,
+    )
+    from edgebench.report import render
 
     CONVENTIONS[convention]  # an unknown name is refused before anything is read
     boards = [load_target(name) for name in targets] or list(TARGETS.values())

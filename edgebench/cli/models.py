@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgebench.report.table import FORMATS, render
+from edgebench.report import FORMATS, render
 
 
 @click.command()

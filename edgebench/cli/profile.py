@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgebench.cli._model import load, model_options
-from edgebench.report.units import UNITS, Bytes, Count
+from edgebench.units import UNITS, Bytes, Count
 
 if TYPE_CHECKING:
     from edgebench.footprint import Fit, Footprint, Target
@@ -78,7 +78,7 @@ def command(
     if explain and format_ != "json":
         click.echo(_explained(first, units), err=format_ == "csv")
     if output is not None:
-        from edgebench.footprint.explain import draw
+        from edgebench.footprint import draw
 
         draw(first, output)
         click.echo(f"wrote {output}", err=True)
@@ -97,7 +97,7 @@ def _object(
 
 def _rows(footprint: Footprint, format_: str, units: str) -> str:
     """Return the kernels as rows."""
-    from edgebench.report.table import render
+    from edgebench.report import render
 
     rows = [
         {
@@ -152,7 +152,7 @@ def _side_by_side(
 ) -> str:
     """Return one row a convention, with what it counts and which way it errs."""
     from edgebench.footprint import CONVENTIONS
-    from edgebench.report.table import render
+    from edgebench.report import render
 
     rows = []
     for footprint, fit in zip(footprints, fits, strict=True):
@@ -178,7 +178,7 @@ def _side_by_side(
 
 def _explained(footprint: Footprint, units: str) -> str:
     """Return the peak, what lives there, the timeline, and what costs most."""
-    from edgebench.footprint.explain import costliest, living_at_peak, peak_layer, timeline
+    from edgebench.footprint import costliest, living_at_peak, peak_layer, timeline
 
     lines = [""]
     peak = peak_layer(footprint)

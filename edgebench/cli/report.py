@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from edgebench.errors import EdgebenchError
-from edgebench.report import Board, StudyRecord
-from edgebench.report.table import FORMATS
-from edgebench.report.units import UNITS
+from edgebench.record import StudyRecord
+from edgebench.report import FORMATS, Board
+from edgebench.units import UNITS
 
 SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", ".html": "html"}
 
@@ -45,7 +45,7 @@ def command(
 ) -> None:
     """Show STUDY's trade-off table, its front, and how the front fits the boards."""
     from edgebench.footprint import TARGETS, load_target
-    from edgebench.report.boards import refit
+    from edgebench.report import refit
     from edgebench.tracking import read_study
 
     folder = output is not None and (output.is_dir() or not output.suffix)
@@ -61,9 +61,9 @@ def command(
     if output is None:
         click.echo(_content(record, chosen, units, left), nl=False)
     elif folder:
-        from edgebench.evidence import with_evidence
+        from edgebench.tracking import with_analyses
 
-        record = with_evidence(record, tracking_uri=tracking_uri, data_dir=data_dir)
+        record = with_analyses(record, tracking_uri=tracking_uri, data_dir=data_dir)
         _write_all(record, output, units, left)
     else:
         _save(output, _content(record, chosen, units, left))
@@ -83,16 +83,16 @@ def _format(asked: str | None, output: Path | None, *, folder: bool) -> str:
 
 def _content(record: StudyRecord, chosen: str, units: str, boards: Sequence[Board]) -> str:
     if chosen == "html":
-        from edgebench.report.page import page
+        from edgebench.report import page
 
         return page(record, boards, units=units)
-    from edgebench.report.document import document
+    from edgebench.report import document
 
     return document(record, chosen, units=units, boards=boards)
 
 
 def _write_all(record: StudyRecord, folder: Path, units: str, boards: Sequence[Board]) -> None:
-    from edgebench.report.figures import figures
+    from edgebench.report import figures
 
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("report.md", "trials.csv", "study.json", "study.html"):

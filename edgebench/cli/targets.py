@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from edgebench.report.table import FORMATS
-from edgebench.report.units import UNITS
+from edgebench.report import FORMATS
+from edgebench.units import UNITS
 
 
 @click.command()
@@ -15,8 +15,8 @@ from edgebench.report.units import UNITS
 def command(*, format_: str, units: str, sources: bool) -> None:
     """List the boards: flash, RAM (the largest block), and what is reserved of each."""
     from edgebench.footprint import TARGETS
-    from edgebench.report.table import render
-    from edgebench.report.units import Bytes
+    from edgebench.report import render
+    from edgebench.units import Bytes
 
     rows = [
         {

@@ -29,7 +29,7 @@ def command(
     The run is kept in the study train-DATASET; a configuration that is already there is answered
     from the record.
     """
-    from edgebench import sweep
+    from edgebench import space
 
     given = overrides(settings)
     name = dataset or "digits"
@@ -44,7 +44,7 @@ def command(
         ],
         "parameters": {"model.family": family, **given},
     }
-    loaded = sweep.build(content)
+    loaded = space.build(content)
     record = run(loaded, **where)
     [config] = loaded.configurations() or []
     rows = [row for row in record.rows if dict(row.params) == dict(config.params)]

@@ -59,8 +59,7 @@ def _links(study: str | None, base: str, store: str) -> dict[str, str]:
     """Return the links to print; refuses an unknown study before any server starts."""
     from mlflow import MlflowClient
 
-    from edgebench import views
-    from edgebench.tracking import experiment_id_of, read_study
+    from edgebench.tracking import experiment_id_of, read_study, views
 
     record = read_study(study or _last_study(store), tracking_uri=store)
     experiment_id = experiment_id_of(record.study, store)

@@ -20,8 +20,8 @@ from edgebench.errors import CheckFailed
 )
 def command(*, folder: Path, format_: str) -> None:
     """Check the files of DIR against proof.json and climb the ladder again; exit 1 if it breaks."""
-    from edgebench.handover import verify
-    from edgebench.report.table import render
+    from edgebench.export import verify
+    from edgebench.report import render
 
     found = verify(folder)
     if format_ == "json":

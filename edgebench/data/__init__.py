@@ -20,6 +20,17 @@ from torch import Tensor
 from edgebench.errors import EdgebenchError
 from edgebench.registry import Registry
 
+__all__ = [
+    "DATASETS",
+    "Augmentation",
+    "Dataset",
+    "Reader",
+    "Source",
+    "Split",
+    "check_name",
+    "load",
+]
+
 Augmentation = Literal["none", "crop", "flip+crop"]
 VALIDATION_SHARE = 0.1
 DEFAULT_DATA_DIR = Path("data")

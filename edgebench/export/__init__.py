@@ -1,12 +1,30 @@
-"""Export: one ONNX file with canonical bytes, and the proof that it is the model that was trained.
+"""Export: from a PyTorch model to files that are handed over, and the proof that they are it.
 
-Images are float32 ``[N, C, H, W]``, normalised, with a dynamic batch dimension named ``batch``; the
-input is called ``input`` and the output ``logits`` (``probabilities`` with a softmax). Only
-`to_onnx`, `torch_answers` and `parity` need PyTorch; the rest runs with onnx and onnxruntime.
+PyTorch -> ONNX float32 in canonical bytes -> ONNX int8, a ladder of parity checks over both, the
+graph of an untrained model in milliseconds, and the folder that is handed over with its proof.
+Images are float32 ``[N, C, H, W]``, normalized, with a dynamic batch dimension named ``batch``; the
+input is called ``input`` and the output ``logits`` (``probabilities`` with a softmax). PyTorch is
+imported only by what needs it; `verify` runs with onnx and onnxruntime.
 """
 
+from edgebench.export.audit import count_macs
 from edgebench.export.conversion import OPSETS, check_opset, to_onnx
 from edgebench.export.files import load, save, serialise, write_atomically
+from edgebench.export.handover import (
+    Bundle,
+    LabelledImages,
+    Proven,
+    Request,
+    Vectors,
+    Verification,
+    check_free,
+    golden_vectors,
+    proof_bytes,
+    prove,
+    statement,
+    verify,
+    write,
+)
 from edgebench.export.inference import (
     Images,
     Logits,
@@ -19,26 +37,63 @@ from edgebench.export.inference import (
     torch_answers,
 )
 from edgebench.export.latency import HostLatency, host_latency
+from edgebench.export.parity import Divergence, Ladder, Limits, Rung
 from edgebench.export.preprocessing import Preprocessing
+from edgebench.export.quantization import (
+    COUNT,
+    Calibration,
+    best,
+    candidates,
+    evenly_spaced,
+    quantize,
+    untrained_int8_graph,
+)
+from edgebench.export.untrained import untrained_graph
 
 __all__ = [
+    "COUNT",
     "OPSETS",
+    "Bundle",
+    "Calibration",
+    "Divergence",
     "HostLatency",
     "Images",
+    "LabelledImages",
+    "Ladder",
+    "Limits",
     "Logits",
     "Parity",
     "Preprocessing",
+    "Proven",
+    "Request",
+    "Rung",
+    "Vectors",
+    "Verification",
     "answers",
+    "best",
+    "candidates",
+    "check_free",
     "check_opset",
+    "count_macs",
     "difference",
+    "evenly_spaced",
+    "golden_vectors",
     "host_latency",
     "load",
     "parity",
+    "proof_bytes",
+    "prove",
+    "quantize",
     "runtime_errors",
     "save",
     "serialise",
     "session",
+    "statement",
     "to_onnx",
     "torch_answers",
+    "untrained_graph",
+    "untrained_int8_graph",
+    "verify",
+    "write",
     "write_atomically",
 ]

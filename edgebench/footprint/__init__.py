@@ -5,8 +5,15 @@ boards. A footprint follows from the graph alone, so it is known before a weight
 """
 
 from edgebench.footprint.conventions import CONVENTIONS, Convention
+from edgebench.footprint.explain import costliest, draw, living_at_peak, peak_layer, timeline
 from edgebench.footprint.measure import Footprint, Layer, measure, require_known
-from edgebench.footprint.targets import TARGETS, Fit, Target, load_target, smallest_fitting
+from edgebench.footprint.targets import (
+    TARGETS,
+    Fit,
+    Target,
+    load_target,
+    smallest_fitting,
+)
 
 __all__ = [
     "CONVENTIONS",
@@ -16,8 +23,13 @@ __all__ = [
     "Footprint",
     "Layer",
     "Target",
+    "costliest",
+    "draw",
+    "living_at_peak",
     "load_target",
     "measure",
+    "peak_layer",
     "require_known",
     "smallest_fitting",
+    "timeline",
 ]

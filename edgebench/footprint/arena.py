@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from edgebench.footprint.kernels import Kernel, Schedule
-from edgebench.planning import (
+from edgebench.footprint.planning import (
     Buffer,
     Plan,
     Step,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from edgebench.footprint import arena, st
 from edgebench.footprint.kernels import Schedule, schedule
-from edgebench.planning import Plan
+from edgebench.footprint.planning import Plan
 from edgebench.profiling import Profile
 from edgebench.registry import Registry
 

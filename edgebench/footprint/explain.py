@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgebench.errors import EdgebenchError
 from edgebench.footprint.measure import Footprint, Layer
-from edgebench.planning import Plan
+from edgebench.footprint.planning import Plan
 
 BAR = 40  # characters of the longest bar
 COLOURS = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # C7 is grey, as scratch is

@@ -9,7 +9,7 @@ from edgebench.errors import CheckFailed
 from edgebench.footprint import st
 from edgebench.footprint.conventions import CONVENTIONS, Convention, Memory
 from edgebench.footprint.kernels import Kernel, Schedule
-from edgebench.planning import Plan
+from edgebench.footprint.planning import Plan
 from edgebench.profiling import Profile
 
 

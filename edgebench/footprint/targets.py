@@ -120,7 +120,7 @@ def _percent(part: int, whole: int) -> float:
 
 def _read_boards() -> Registry[Target]:
     boards: Registry[Target] = Registry("target")
-    path = Path(__file__).parent.parent / "boards.json"
+    path = Path(__file__).with_name("boards.json")
     for row in json.loads(path.read_text(encoding="utf-8")):
         boards.add(row["name"], Target(**row | {"source": tuple(row["source"])}))
     return boards

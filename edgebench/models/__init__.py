@@ -15,5 +15,7 @@ from edgebench.registry import Registry
 if TYPE_CHECKING:  # naming the families costs no import of PyTorch
     from torch import nn
 
+__all__ = ["MODELS", "Family"]
+
 Family = Callable[..., "nn.Module"]
 MODELS: Registry[Family] = Registry("model family", package=__name__)

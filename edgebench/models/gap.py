@@ -5,7 +5,15 @@ from __future__ import annotations
 from torch import nn
 
 from edgebench.models import MODELS
-from edgebench.models.blocks import Activation, Count, Depth, Fraction, Norm, conv_blocks, soften
+from edgebench.models.layers import (
+    Activation,
+    Count,
+    Depth,
+    Fraction,
+    Norm,
+    conv_blocks,
+    soften,
+)
 
 
 @MODELS.register

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from edgebench.models import MODELS
-from edgebench.models.blocks import (
+from edgebench.models.layers import (
     Activation,
     Count,
     Depth,

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.errors import EdgebenchError
-from edgebench.profiling.operators import Constant, Operator, Profile, Quantisation, Tensor
+from edgebench.profiling.operators import (
+    Constant,
+    Operator,
+    Profile,
+    Quantisation,
+    Tensor,
+)
 
 if TYPE_CHECKING:
     import onnx

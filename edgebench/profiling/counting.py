@@ -12,7 +12,13 @@ from typing import Any
 from edgebench.profiling.folding import explicit_pads, pad_amounts, window
 from edgebench.profiling.graph import Graph, Node, Value
 from edgebench.profiling.layout import ALIASES, reduced_axes
-from edgebench.profiling.operators import Constant, Operator, Profile, Quantisation, Tensor
+from edgebench.profiling.operators import (
+    Constant,
+    Operator,
+    Profile,
+    Quantisation,
+    Tensor,
+)
 
 KINDS: dict[str, str] = {
     "Conv": "conv", "ConvTranspose": "deconv", "Gemm": "dense", "MatMul": "dense",

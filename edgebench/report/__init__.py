@@ -5,17 +5,56 @@ Everything here is a pure function of a `StudyRecord`; nothing here trains, sear
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from edgebench.record import Objective, Row, StudyRecord
+from edgebench.record import StudyRecord
+from edgebench.report.boards import Board, fit_matrix, refit
+from edgebench.report.document import (
+    as_json,
+    document,
+    metrics_shown,
+    notes,
+    table_one,
+    trials,
+    verdict,
+)
+from edgebench.report.front import best, front, ranked
+from edgebench.report.means import T_95, Mean, student, welch_tied
+from edgebench.report.page import page
+from edgebench.report.table import FORMATS, plain, render
 
-__all__ = ["Board", "Objective", "Row", "StudyRecord"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "FORMATS",
+    "T_95",
+    "Board",
+    "Mean",
+    "as_json",
+    "best",
+    "document",
+    "figures",
+    "fit_matrix",
+    "front",
+    "metrics_shown",
+    "notes",
+    "page",
+    "plain",
+    "ranked",
+    "refit",
+    "render",
+    "student",
+    "table_one",
+    "trials",
+    "verdict",
+    "welch_tied",
+]
 
 
-@dataclass(frozen=True)
-class Board:
-    """The bytes that a board leaves to a model: its memories less what the rest takes."""
+def figures(record: StudyRecord, boards: Sequence[Board] = ()) -> Iterator[tuple[str, Figure]]:
+    """Yield (file stem, figure) for every picture of a study that has something to show."""
+    from edgebench.report import plots  # imports matplotlib
 
-    name: str
-    flash_bytes: int
-    ram_bytes: int
+    yield from plots.figures(record, boards)

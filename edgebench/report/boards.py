@@ -5,10 +5,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from edgebench.report import Board, Row, StudyRecord
+from edgebench.record import Row, StudyRecord
 from edgebench.report.front import front, ranked
-from edgebench.report.units import Bytes
+from edgebench.units import Bytes
+
+
+@dataclass(frozen=True)
+class Board:
+    """The bytes that a board leaves to a model: its memories less what the rest takes."""
+
+    name: str
+    flash_bytes: int
+    ram_bytes: int
 
 
 def refit(record: StudyRecord, board: Board) -> StudyRecord:

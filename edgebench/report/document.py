@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from edgebench.report import Board, Row, StudyRecord
-from edgebench.report.boards import fit_matrix
+from edgebench.record import Row, StudyRecord
+from edgebench.report.boards import Board, fit_matrix
 from edgebench.report.front import front, ranked
 from edgebench.report.intervals import tied, wilson
 from edgebench.report.table import plain, render
-from edgebench.report.units import interval, label, quantity
+from edgebench.units import interval, label, quantity
 
 FOOTPRINTS = (
     "footprint/macc",

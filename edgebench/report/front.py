@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+from edgebench.record import Objective, Row
 
-from edgebench.report import Objective, Row
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 BEYOND = 1.1  # the reference point of `progress`, in ranges from the best value
 
@@ -21,6 +23,8 @@ def front(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
     objectives do not dominate each other, so all of them stay or none does. Rows that lack an
     objective, or have a non-finite one, take no part.
     """
+    import numpy as np
+
     candidates = [row for row in rows if row.feasible and _complete(row, objectives)]
     if not candidates or not objectives:
         return []
@@ -109,6 +113,8 @@ def _complete(row: Row, objectives: Sequence[Objective]) -> bool:
 
 def _costs(rows: Sequence[Row], objectives: Sequence[Objective]) -> npt.NDArray[np.float64]:
     """Return rows x objectives with every column turned so that less is better."""
+    import numpy as np
+
     signs = [-1.0 if goal.goal == "maximize" else 1.0 for goal in objectives]
     return np.array(
         [[s * row.metrics[g.name] for s, g in zip(signs, objectives, strict=True)] for row in rows]

@@ -9,8 +9,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgebench.report import Board, Row, StudyRecord
-from edgebench.report.boards import fit_matrix
+from edgebench.record import Row, StudyRecord
+from edgebench.report.boards import Board, fit_matrix
 from edgebench.report.document import (
     axes_shown,
     images_behind,
@@ -20,7 +20,7 @@ from edgebench.report.document import (
 )
 from edgebench.report.front import front
 from edgebench.report.table import plain, render
-from edgebench.report.units import label, quantity, text
+from edgebench.units import label, quantity, text
 
 WEB = Path(__file__).parent / "web"
 SCRIPTS = ("answers.js", "drawing.js", "page.js")  # one script, in this order

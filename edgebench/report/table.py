@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from edgebench.errors import EdgebenchError, unknown
-from edgebench.report.units import text
+from edgebench.units import text
 
 FORMATS = ("table", "markdown", "csv", "json", "html")
 

@@ -5,7 +5,13 @@ Core 4.0 and agree with 1,675 of their 1,694 executed nodes. Where no report sho
 factor is assumed by analogy, listed in ``ASSUMED``, and every figure that rests on it says so.
 """
 
-from edgebench.footprint.st.complexity import ASSUMED, MEASURED, assumed, kernel_macc, macc
+from edgebench.footprint.st.complexity import (
+    ASSUMED,
+    MEASURED,
+    assumed,
+    kernel_macc,
+    macc,
+)
 from edgebench.footprint.st.memory import overlap, reads_beyond, scratch, with_padded_buffers
 from edgebench.footprint.st.resources import code, runtime_ram
 

@@ -1,0 +1,21 @@
+"""Parity: the ladder from PyTorch to int8, and the operator at which a broken rung breaks."""
+
+from edgebench.export.parity.divergence import Divergence, onnx_divergence, torch_divergence
+from edgebench.export.parity.ladder import (
+    Ladder,
+    Limits,
+    Rung,
+    climb,
+    compare,
+)
+
+__all__ = [
+    "Divergence",
+    "Ladder",
+    "Limits",
+    "Rung",
+    "climb",
+    "compare",
+    "onnx_divergence",
+    "torch_divergence",
+]

@@ -1,0 +1,159 @@
+"""Three ways of placing buffers; each says which real tool places like that."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgebench.footprint.planning.buffers import Buffer, Plan
+
+Overlaps = Mapping[tuple[str, str], int]
+"""(lower, upper) -> bytes: ``upper`` may begin that far above ``lower`` although both live."""
+
+ALIGNMENT = 4  # bytes; what the vendor's arenas are made of
+EFFORT = 40_000  # buffers placed in all, over every order that is tried
+MOST_TRIES = 1_000
+
+
+def aligned(size: int, alignment: int) -> int:
+    """Round ``size`` up to a multiple of ``alignment``."""
+    return -(-size // alignment) * alignment
+
+
+def overlapping(
+    buffers: Sequence[Buffer],
+    overlaps: Overlaps,
+    target: int = 0,
+    floors: Mapping[str, int] | None = None,
+    alignment: int = ALIGNMENT,
+) -> Plan:
+    """Place buffers at the lowest free offset, in the best of several orders.
+
+    Two buffers that meet lie apart unless ``overlaps`` lets one begin inside the other, and a
+    buffer lies no lower than its floor, the room that those after it will need. Orders:
+    last needed first (what follows lies lowest, so that an input can be consumed from above),
+    the largest first, the busiest step first; the best of them is then improved by seeded moves
+    of one buffer. The search ends at ``target`` or after a fixed effort, so the plan is the same
+    on every machine.
+    """
+    sized = [_aligned(one, alignment) for one in buffers]
+    task = _Task(sized, _neighbours(sized), overlaps, floors or {}, alignment)
+    busy = _busiest(sized)
+    orders = [
+        sorted(sized, key=lambda b: (-b.last, b.scratch, -b.first, -b.size)),
+        sorted(sized, key=lambda b: (-b.size, -b.last)),
+        sorted(sized, key=lambda b: (-busy[b.name], -b.last, b.scratch, -b.first)),
+        sorted(sized, key=lambda b: (-busy[b.name], -b.size)),
+        sorted(sized, key=lambda b: (b.first, b.last, -b.size)),
+    ]
+    plans = [(task.placed(order), order) for order in orders]
+    best, order = min(plans, key=lambda found: found[0].peak)
+    shuffle = random.Random(0)  # noqa: S311 - a repeatable search, no secret
+    for _ in range(min(EFFORT // (len(sized) + 1), MOST_TRIES)):
+        if best.peak <= target:
+            break
+        turned = _turned(order, best, shuffle)
+        found = task.placed(turned)
+        if found.peak <= best.peak:
+            best, order = found, turned
+    return best
+
+
+def greedy_by_size(buffers: Sequence[Buffer], alignment: int = 16) -> Plan:
+    """Place the largest first, each in the first gap that is free during its life.
+
+    TFLite Micro's planner (``greedy_memory_planner``): 16-byte alignment, no overlap.
+    """
+    sized = [_aligned(one, alignment) for one in buffers]
+    order = sorted(sized, key=lambda b: (-b.size, b.first))
+    return _Task(sized, _neighbours(sized), {}, {}, alignment).placed(order)
+
+
+def unions(buffers: Sequence[Buffer]) -> Plan:
+    """Give each buffer, in order of birth, the first static buffer that is free, whatever its size.
+
+    A static buffer is as large as the largest tensor it ever holds; the sum of them is the
+    memory. This is what onnx2c does (``unionize_tensors``).
+    """
+    shared: list[tuple[list[Buffer], int]] = []
+    for one in sorted(buffers, key=lambda b: b.first):
+        for index, (members, size) in enumerate(shared):
+            if members[-1].last < one.first:
+                members.append(one)
+                shared[index] = (members, max(size, one.size))
+                break
+        else:
+            shared.append(([one], one.size))
+    offsets, end = {}, 0
+    for members, size in shared:
+        offsets.update({one.name: end for one in members})
+        end += size
+    return Plan(list(buffers), offsets, end)
+
+
+def _aligned(one: Buffer, alignment: int) -> Buffer:
+    return Buffer(one.name, aligned(one.size, alignment), one.first, one.last, one.scratch)
+
+
+def _neighbours(buffers: Sequence[Buffer]) -> dict[str, list[Buffer]]:
+    """Map each buffer to those that it meets, by a sweep over the steps."""
+    found: dict[str, list[Buffer]] = {one.name: [] for one in buffers}
+    alive: list[Buffer] = []
+    for one in sorted(buffers, key=lambda b: b.first):
+        alive = [other for other in alive if other.last >= one.first]
+        for other in alive:
+            found[one.name].append(other)
+            found[other.name].append(one)
+        alive.append(one)
+    return found
+
+
+def _busiest(buffers: Sequence[Buffer]) -> dict[str, int]:
+    """Map each buffer to the most bytes that live at any step of its life."""
+    steps = sorted({one.first for one in buffers})
+    load = {s: sum(b.size for b in buffers if b.first <= s <= b.last) for s in steps}
+    return {b.name: max(load[s] for s in steps if b.first <= s <= b.last) for b in buffers}
+
+
+def _turned(order: Sequence[Buffer], plan: Plan, shuffle: random.Random) -> list[Buffer]:
+    """Return ``order`` with one buffer placed elsewhere: mostly earlier, mostly one at the top."""
+    turned = list(order)
+    top = [i for i, b in enumerate(turned) if plan.offsets[b.name] + b.size == plan.peak]
+    source = shuffle.choice(top) if shuffle.random() < 0.5 else shuffle.randrange(len(turned))
+    turned.insert(shuffle.randrange(len(turned)), turned.pop(source))
+    return turned
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What every attempt at placing the same buffers shares."""
+
+    buffers: Sequence[Buffer]
+    neighbours: Mapping[str, Sequence[Buffer]]
+    overlaps: Overlaps
+    floors: Mapping[str, int]
+    alignment: int
+
+    def placed(self, order: Sequence[Buffer]) -> Plan:
+        """Give each buffer in turn the lowest offset that its placed neighbours allow."""
+        offsets: dict[str, int] = {}
+        for one in order:
+            place = self.floors.get(one.name, 0)
+            for low, high in sorted(self._blocked(one, offsets)):
+                if low >= place:
+                    break
+                if place < high:
+                    place = aligned(high, self.alignment)
+            offsets[one.name] = place
+        peak = max((offsets[one.name] + one.size for one in self.buffers), default=0)
+        return Plan(self.buffers, offsets, peak, self.overlaps)
+
+    def _blocked(self, one: Buffer, offsets: Mapping[str, int]) -> Iterator[tuple[int, int]]:
+        """Yield the open intervals of offsets that the placed neighbours of ``one`` forbid."""
+        for other in self.neighbours[one.name]:
+            if other.name in offsets and one.size and other.size:
+                offset = offsets[other.name]
+                below = self.overlaps.get((one.name, other.name), one.size)
+                above = self.overlaps.get((other.name, one.name), other.size)
+                yield offset - below, offset + above

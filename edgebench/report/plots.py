@@ -1,0 +1,231 @@
+"""Pictures of a study, readable in print and with any colour vision.
+
+Each function returns a matplotlib figure that belongs to no window and no global state, so a
+tracker may log it and a command may save it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+)
+
+from edgebench.record import Objective, Row, StudyRecord
+from edgebench.report.boards import Board
+from edgebench.report.document import images_behind, metrics_shown
+from edgebench.report.front import front, progress, ranked
+from edgebench.report.intervals import wilson
+from edgebench.units import Bytes, Count, label, text
+
+# Okabe and Ito's palette, with a mark and a dash for each, so that grey print tells them apart.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+MARKS = ("o", "s", "D", "^", "v", "P", "X")
+DASHES = ("-", "--", "-.", ":")
+LIMIT = "#a63c06"
+COSTS = {
+    "rom": "footprint/rom_bytes",
+    "ram": "footprint/ram_bytes",
+    "macc": "footprint/macc",
+}
+
+
+def figures(record: StudyRecord, boards: Sequence[Board] = ()) -> Iterator[tuple[str, Figure]]:
+    """Yield (file stem, figure) of everything the record has the data for."""
+    for short, metric in COSTS.items():
+        if any(metric in row.metrics for row in record.rows):
+            yield f"accuracy-{short}", trade_off(record, metric, boards)
+    if any(row.curves for row in record.rows):
+        yield "learning-curves", learning_curves(record)
+    if progress(record.rows, record.objectives):
+        yield "hypervolume", hypervolume_curve(record)
+    for row in ranked(front(record.rows, record.objectives), record.objectives):
+        if row.confusion is not None:
+            yield f"confusion-{row.name}", confusion_matrix(row, record.classes)
+        if row.filters is not None:
+            yield f"filters-{row.name}", first_filters(row)
+
+
+def trade_off(record: StudyRecord, metric: str, boards: Sequence[Board] = ()) -> Figure:
+    """Draw accuracy over a footprint ``metric``, with the front of the two and boards' limits.
+
+    Bars are 95 % Wilson intervals of the front's members; rings mark the study's own front, which
+    may have more objectives than the two shown.
+    """
+    accuracy = metrics_shown(record)[0]
+    rows = [row for row in record.rows if row.feasible and {metric, accuracy} <= set(row.metrics)]
+    figure, axes = _canvas()
+    for family, mark, colour in _families(record.rows):
+        inside = [row for row in rows if row.params.get("model.family") == family]
+        x, y = _columns(inside, metric, accuracy)
+        axes.scatter(x, y, marker=mark, color=colour, label=family, s=26, alpha=0.85, zorder=3)
+    goals = (Objective(metric, "minimize"), Objective(accuracy, "maximize"))
+    steps = sorted(front(rows, goals), key=lambda row: (row.metrics[metric], row.trial))
+    x, y = _columns(steps, metric, accuracy)
+    axes.step(x, y, where="post", color="#5b6b7a", lw=1.2, ls=":", label="front of the two")
+    members = [row for row in front(record.rows, record.objectives) if row in rows]
+    x, y = _columns(members, metric, accuracy)
+    axes.scatter(x, y, s=90, facecolor="none", edgecolor="black", label="study's front", zorder=4)
+    if images := images_behind(accuracy, record):
+        ends = np.array([wilson(value, images) for value in y]).reshape(-1, 2).T
+        axes.errorbar(x, y, abs(ends - y), fmt="none", ecolor="#5b6b7a", lw=0.8, capsize=2)
+    axes.margins(y=0.12)  # room for the names of the limits
+    if rows:
+        axes.set_xscale("log")
+    _limits(axes, record, metric, boards)
+    _cost_axis(axes, metric)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set(ylabel=label(accuracy), title=f"{record.study}: {label(accuracy)} and {label(metric)}")
+    figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    return figure
+
+
+def learning_curves(record: StudyRecord, curve: str = "val/accuracy") -> Figure:
+    """Draw one thin line a trial and the median of each family over the epochs."""
+    figure, axes = _canvas()
+    for index, (family, _, colour) in enumerate(_families(record.rows)):
+        curves = [
+            np.asarray(row.curves[curve], dtype=float)
+            for row in record.rows
+            if row.params.get("model.family") == family and len(row.curves.get(curve, ())) > 0
+        ]
+        for values in curves:
+            axes.plot(range(1, len(values) + 1), values, color=colour, lw=0.6, alpha=0.3)
+        if curves:
+            padded = np.full((len(curves), max(map(len, curves))), np.nan)
+            for line, values in zip(padded, curves, strict=True):
+                line[: len(values)] = values
+            middle = np.nanmedian(padded, axis=0)
+            dash = DASHES[index % len(DASHES)]
+            name = f"{family}, median of {len(curves)}"
+            axes.plot(range(1, len(middle) + 1), middle, dash, color=colour, lw=2.2, label=name)
+            axes.legend(loc="lower right", fontsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if "accuracy" in curve:
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set(xlabel="epoch", ylabel=curve, title=f"{record.study}: learning curves by family")
+    return figure
+
+
+def hypervolume_curve(record: StudyRecord) -> Figure:
+    """Draw how much of the study's own objective box its front covers, trial by trial."""
+    figure, axes = _canvas()
+    grown = progress(record.rows, record.objectives)
+    numbers, volumes = [number for number, _ in grown], [volume for _, volume in grown]
+    axes.step(numbers, volumes, where="post", color=COLOURS[0], lw=1.8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    goals = ", ".join(label(goal.name) for goal in record.objectives)
+    axes.set(xlabel="trial", ylabel="share of the study's box", ylim=(0, 1.02))
+    axes.set_title(f"{record.study}: hypervolume of {goals}")
+    return figure
+
+
+def confusion_matrix(row: Row, classes: Sequence[str] = ()) -> Figure:
+    """Draw the share of each true class (rows) that was called each class (columns)."""
+    counts = np.asarray(row.confusion, dtype=float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names = list(classes) if len(classes) == len(counts) else [str(i) for i in range(len(counts))]
+    figure, axes = _canvas(6.4, 5.6)
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0), shrink=0.85)
+    if len(counts) <= 20:
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        for (true, called), share in np.ndenumerate(shares):
+            ink = "black" if share > 0.55 else "white"
+            count = str(int(counts[true, called]))
+            axes.text(called, true, count, ha="center", va="center", color=ink, fontsize=7)
+    axes.grid(visible=False)
+    axes.set(xlabel="called", ylabel="true class", title=f"{row.name}: confusion, image counts")
+    return figure
+
+
+def first_filters(row: Row) -> Figure:
+    """Draw the first layer's filters: in colour for three inputs, else their mean, in grey.
+
+    Each filter is stretched to its own range, so brightness compares within a filter only.
+    """
+    weights = np.asarray(row.filters, dtype=float)
+    across = int(np.ceil(np.sqrt(len(weights) * 1.6)))
+    down = int(np.ceil(len(weights) / across))
+    figure = Figure(figsize=(0.6 * across + 0.6, 0.6 * down + 0.7), dpi=150, layout="constrained")
+    grid = np.atleast_1d(figure.subplots(down, across, squeeze=False)).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, kernel in zip(grid, weights, strict=False):
+        low, high = kernel.min(), kernel.max()
+        unit = (kernel - low) / (high - low) if high > low else np.zeros_like(kernel)
+        if len(unit) == 3:
+            axes.imshow(unit.transpose(1, 2, 0), interpolation="nearest")
+        else:
+            axes.imshow(unit.mean(axis=0), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    figure.suptitle(f"{row.name}: first layer, {len(weights)} filters", fontsize=9)
+    return figure
+
+
+def _canvas(width: float = 6.6, height: float = 4.4) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(visible=True, color="#e3e8ec", lw=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _families(rows: Sequence[Row]) -> list[tuple[object, str, str]]:
+    """Return (family, mark, colour); a family keeps its own whatever the picture leaves out."""
+    families = sorted({str(row.params.get("model.family")) for row in rows})
+    return [
+        (family, MARKS[i % len(MARKS)], COLOURS[i % len(COLOURS)])
+        for i, family in enumerate(families)
+    ]
+
+
+def _columns(rows: Sequence[Row], x: str, y: str) -> tuple[list[float], list[float]]:
+    return [row.metrics[x] for row in rows], [row.metrics[y] for row in rows]
+
+
+def _limits(axes: Axes, record: StudyRecord, metric: str, boards: Sequence[Board]) -> None:
+    """Draw the budget and the boards' limits within reach; lines close together share a label."""
+    left = {board.name: _left(board, metric) for board in boards}
+    own = (record.budget or {}).get(metric.partition("/")[2])
+    left |= {f"budget{f' ({record.target})' if record.target else ''}": own}
+    low, high = axes.get_xlim()
+    near = [(edge, name) for name, edge in left.items() if edge and low / 2 <= edge <= high * 2]
+    clusters: list[list[tuple[int, str]]] = []
+    for edge, name in sorted(near):
+        axes.axvline(edge, color=LIMIT, lw=1, ls="--", zorder=1)
+        if clusters and edge < clusters[-1][-1][0] * (high / low) ** 0.035:
+            clusters[-1].append((edge, name))
+        else:
+            clusters.append([(edge, name)])
+    for cluster in clusters:
+        more = f" +{len(cluster) - 1}" if len(cluster) > 1 else ""
+        axes.text(
+            cluster[0][0], 0.99, cluster[-1][1] + more, rotation=90, fontsize=6.5, color=LIMIT,
+            ha="right", va="top", transform=axes.get_xaxis_transform(),
+        )  # fmt: skip
+
+
+def _left(board: Board, metric: str) -> int | None:
+    return {COSTS["rom"]: board.flash_bytes, COSTS["ram"]: board.ram_bytes}.get(metric)
+
+
+def _cost_axis(axes: Axes, metric: str) -> None:
+    kind = Bytes if metric.endswith("_bytes") else Count
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(kind(value))))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(label(metric))
+
+
+def _short(value: Bytes | Count) -> str:
+    return text(value).replace(".00", "")

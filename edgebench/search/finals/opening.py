@@ -1,0 +1,128 @@
+"""Retrain the front, then open the test split, once and on the record."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgebench.errors import CheckFailed, EdgebenchError
+from edgebench.search.finals.members import TEST, Finals, Member
+from edgebench.search.finals.plan import Plan
+from edgebench.search.finals.retraining import Retraining
+from edgebench.search.study import Observer, Settings, alone
+from edgebench.search.worker import Worker, crew
+from edgebench.space import INT8
+from edgebench.tracking import (
+    MODEL,
+    MODEL_INT8,
+    StudyLog,
+    experiment_id_of,
+    read_study,
+)
+
+
+def finalize(
+    study: str,
+    settings: Settings,
+    observe: Observer,
+    *,
+    seeds: int = 3,
+    again: bool = False,
+    dataset: str | None = None,
+) -> Finals:
+    """Retrain the front of ``study`` with new seeds, then open the test split and compare.
+
+    A final run that finished is never repeated; one that was cut off or failed is. The opening is
+    recorded before the first test image is read, so that no look goes unrecorded.
+
+    Args:
+        study: Its name.
+        settings: Where and how, as for the sweep; its storage says where the study's lock is.
+        observe: Told what happens.
+        seeds: How many trainings of each member.
+        again: Open the test split although it was opened before.
+        dataset: Where the images are now, if not where the sweep read them.
+
+    Raises:
+        EdgebenchError: No such study, no front, the test split was opened before, other images,
+            or the study is being run by another process.
+        CheckFailed: No final run finished; the test split stays closed.
+        KeyboardInterrupt: Passed on after the runs under way have been closed.
+    """
+    if seeds < 1:
+        raise EdgebenchError(f"--seeds {seeds}: at least 1 is needed; 3 give an interval")
+    experiment_id_of(study, settings.tracking_uri)  # before anything is made
+    with alone(study, settings.storage):
+        record = read_study(study, tracking_uri=settings.tracking_uri)
+        log = StudyLog(settings.tracking_uri, study)
+        plan = Plan.of(record, log, seeds)
+        openings = _openings(plan, log.openings(), study, again=again)
+        with crew(settings.workers, device=settings.device, data_dir=settings.data_dir) as workers:
+            facts = plan.facts(workers[0], dataset, study)
+            log.begin_finals()
+            Retraining(plan, log, facts, workers, observe, dataset).go()
+            finals = plan.gather(log)
+            if not any(member.finished for member in finals):
+                raise CheckFailed(
+                    f"no final run of '{study}' finished; the test split stays closed",
+                    *(f"{m.row.name}, seed {s}: {r}" for m in finals for s, r in m.failed.items()),
+                )
+            now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+            openings[-1] = {"when": now, **openings[-1]}  # the time at which it began stays
+            log.record_openings(openings)
+            _examine(plan, log, finals, workers[0], dataset)
+        finals = plan.gather(log)
+        for member in finals:
+            log.log_final(member.row.run_id, member.figures())
+        openings[-1]["complete"] = True
+        log.record_openings(openings)
+    return Finals(study, openings, finals)
+
+
+def _openings(
+    plan: Plan, before: Sequence[Mapping[str, Any]], study: str, *, again: bool
+) -> list[dict[str, Any]]:
+    """Return the list with this opening at its end, or with the one that this goes on with.
+
+    ``when`` is missing from a new one: that is known after the trainings.
+    An opening that was cut off is not another one where it asks for the same members and seeds.
+
+    Raises:
+        EdgebenchError: The test split was opened before, and not ``again``.
+    """
+    openings = [dict(opening) for opening in before]
+    asked: dict[str, list[int]] = {
+        "seeds": list(plan.seeds),
+        "trials": sorted(row.trial for row, _, _ in plan.members),
+    }
+    last = openings[-1] if openings else None
+    if last and not last["complete"] and all(last[name] == asked[name] for name in asked):
+        return openings
+    if last and not again:
+        raise EdgebenchError(
+            f"the test split of '{study}' was opened on {last['when']} by {last['by']} "
+            f"(seeds {', '.join(map(str, last['seeds']))}); what it showed is in 'edgebench report "
+            f"{study} --format json' under final/, and --again opens it once more, which is "
+            "recorded too"
+        )
+    opening = {"by": "finalize", **asked, "again": bool(openings), "complete": False}
+    return [*openings, opening]
+
+
+def _examine(
+    plan: Plan, log: StudyLog, finals: Sequence[Member], worker: Worker, dataset: str | None
+) -> None:
+    """Read the test split: every final run that finished, float and int8, each once."""
+    for member, (_, config, _) in zip(finals, plan.members, strict=True):
+        where = dataclasses.replace(config, dataset=dataset or config.dataset)
+        models = {TEST: MODEL} | ({TEST + INT8: MODEL_INT8} if member.int8 else {})
+        for run in member.finished:
+            if models.keys() <= run.metrics.keys():
+                continue
+            accuracies = {}
+            for metric, name in models.items():
+                worker.ask("examine", log.model_of(run.run_id, name), where)
+                accuracies[metric] = worker.receive().content
+            log.log_test(run.run_id, accuracies)

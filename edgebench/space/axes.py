@@ -1,0 +1,230 @@
+"""The axes of a sweep file: each checked against the signature that it sets an option of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edgebench.errors import nearest, unknown
+from edgebench.models import MODELS
+from edgebench.record import Scalar
+from edgebench.registry import Option, options
+from edgebench.space.candidates import FAMILY, Axis
+from edgebench.training import Recipe
+
+Distribution = Literal[
+    "constant",
+    "categorical",
+    "int_uniform",
+    "int_log_uniform_values",
+    "uniform",
+    "q_uniform",
+    "log_uniform_values",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _AxisForm:
+    """The keys of an axis; the signature is their schema."""
+
+    value: Any = None
+    values: list[Any] | None = None
+    min: float | None = None
+    max: float | None = None
+    q: float | None = None
+    distribution: Distribution | None = None
+    when: dict[str, Any] | None = None
+
+
+def read_axes(content: Any, mistakes: list[str]) -> tuple[Axis, ...]:
+    """Read the ``parameters`` of a sweep, each axis after those it depends on.
+
+    What is wrong is added to ``mistakes``, one message each, with its path.
+    """
+    if not isinstance(content, dict):
+        mistakes.append("parameters: write a mapping, as in {model.family: {values: [vgg, gap]}}")
+        return ()
+    found = {str(name): _axis(str(name), form, mistakes) for name, form in content.items()}
+    axes = {name: axis for name, axis in found.items() if axis}
+    if FAMILY not in found:
+        mistakes.append(f"parameters: '{FAMILY}' is missing; known: {', '.join(MODELS)}")
+    for axis in axes.values():
+        mistakes += _when_mistakes(axis, axes)
+        mistakes += _option_mistakes(axis, axes)
+    return _ordered(axes, mistakes)
+
+
+def _axis(name: str, form: Any, mistakes: list[str]) -> Axis | None:
+    """Read one axis; a bare scalar is a constant."""
+    path = f"parameters.{name}"
+    if not isinstance(form, dict):
+        form = {"value": form}
+    known = options(_AxisForm)
+    own = unknown_keys(form, tuple(known), path)
+    if str(form.get("distribution")) in {"log_uniform", "q_log_uniform"}:
+        own.append(
+            f"{path}.distribution: '{form['distribution']}' takes exponents; write the real bounds "
+            "with 'log_uniform_values'"
+        )
+    else:
+        given = {key: form[key] for key in known if key in form}
+        for key, value in given.items():
+            mistake = known[key].mistake(value)
+            own += [f"{path}.{key}: {mistake}"] if mistake else []
+    if not own:
+        own += _shape_mistakes(form, path)
+    mistakes += own
+    return None if own else _read_axis(name, form)
+
+
+def _shape_mistakes(form: Mapping[str, Any], path: str) -> list[str]:
+    """An axis is one value, several, or a range from min to max."""
+    shapes = ["value" in form, "values" in form, "min" in form or "max" in form]
+    if sum(shapes) != 1:
+        return [f"{path}: give exactly one of value, values, or min with max"]
+    if shapes[2]:
+        return _range_mistakes(form, path)
+    values = form["values"] if "values" in form else [form["value"]]
+    if not values:
+        return [f"{path}.values: is empty"]
+    odd = [value for value in values if not isinstance(value, bool | int | float | str)]
+    return [f"{path}: {odd[0]!r} should be a number, a text, true or false"] if odd else []
+
+
+def _range_mistakes(form: Mapping[str, Any], path: str) -> list[str]:
+    low, high, step = form.get("min"), form.get("max"), form.get("q", 1)
+    if low is None or high is None or low >= high:
+        return [f"{path}: min and max should both stand, with min < max"]
+    mistakes = []
+    if "log" in form.get("distribution", ""):
+        if low <= 0:
+            mistakes.append(f"{path}.min: {low!r} should be above 0 for a logarithmic axis")
+        if "q" in form:
+            mistakes.append(f"{path}.q: a logarithmic axis takes no step")
+    if step <= 0:
+        mistakes.append(f"{path}.q: {step!r} should be above 0")
+    if _integral(form) and not all(float(number).is_integer() for number in (low, high, step)):
+        mistakes.append(f"{path}: an integer axis has integers as min, max and q")
+    return mistakes
+
+
+def _integral(form: Mapping[str, Any]) -> bool:
+    """W&B's rule: integer bounds make an integer axis, unless the distribution says otherwise."""
+    asked = form.get("distribution")
+    if asked:
+        return str(asked).startswith("int")
+    return all(isinstance(form.get(key, 1), int) for key in ("min", "max", "q"))
+
+
+def _read_axis(name: str, form: Mapping[str, Any]) -> Axis:
+    when = {
+        other: tuple(allowed) if isinstance(allowed, list) else (allowed,)
+        for other, allowed in (form.get("when") or {}).items()
+    }
+    if "value" in form or "values" in form:
+        values = form["values"] if "values" in form else [form["value"]]
+        return Axis(name, values=tuple(dict.fromkeys(values)), when=when)
+    return Axis(
+        name,
+        low=form["min"],
+        high=form["max"],
+        step=form.get("q"),
+        log="log" in form.get("distribution", ""),
+        integer=_integral(form),
+        when=when,
+    )
+
+
+def _when_mistakes(axis: Axis, axes: Mapping[str, Axis]) -> list[str]:
+    mistakes = []
+    for other, allowed in axis.when.items():
+        path = f"parameters.{axis.name}.when.{other}"
+        if other not in axes or other == axis.name:
+            known = [name for name in axes if name != axis.name]
+            mistakes.append(f"{path}: {unknown('axis', other, known)}")
+            continue
+        choices = axes[other].choices() or ()
+        mistakes += [
+            f"{path}: {_no_choice(value, choices)}" for value in allowed if value not in choices
+        ]
+    return mistakes
+
+
+def _no_choice(value: Scalar, choices: Iterable[Scalar]) -> str:
+    known = [str(choice) for choice in choices]
+    close = nearest(str(value), known)
+    hint = f"did you mean '{close}'?" if close else f"its values: {', '.join(known)}"
+    return f"'{value}' is no value of that axis; {hint}"
+
+
+def _option_mistakes(axis: Axis, axes: Mapping[str, Axis]) -> list[str]:
+    """Check an axis against the signatures of the families, or of the recipe."""
+    path = f"parameters.{axis.name}"
+    tried = axis.values or (_number(axis, axis.low), _number(axis, axis.high))
+    if axis.name == FAMILY:
+        wrong = [value for value in tried if value not in MODELS]
+        return [f"{path}: {unknown(MODELS.kind, str(value), MODELS)}" for value in wrong]
+    section, _, option = axis.name.partition(".")
+    if section == "train":
+        known = options(Recipe)
+        if option not in known:
+            return [f"{path}: {unknown('option of train', option, known)}"]
+        return _value_mistakes(known[option], tried, path)
+    if section != "model":
+        names = [FAMILY, *(f"train.{name}" for name in options(Recipe))]
+        names += [f"model.{name}" for family in MODELS.values() for name in options(family)]
+        return [f"{path}: {unknown('axis', axis.name, set(names))}"]
+    return _family_mistakes(axis, axes, option, tried)
+
+
+def _family_mistakes(
+    axis: Axis, axes: Mapping[str, Axis], option: str, tried: Sequence[Scalar]
+) -> list[str]:
+    path = f"parameters.{axis.name}"
+    searched = axes[FAMILY].choices() if FAMILY in axes else ()
+    families = [name for name in axis.when.get(FAMILY, searched or ()) if name in MODELS]
+    having = [name for name in families if option in options(MODELS[str(name)])]
+    if not having:
+        known = {name for family in families for name in options(MODELS[str(family)])}
+        return [f"{path}: {unknown('option of model', option, known)}"] if families else []
+    lacking = [str(name) for name in families if name not in having]
+    if lacking:
+        only = having[0] if len(having) == 1 else "[" + ", ".join(map(str, having)) + "]"
+        return [
+            f"{path}: {', '.join(lacking)} has no option '{option}'; add when: {{{FAMILY}: {only}}}"
+        ]
+    # Families may bound the same option differently: a value must suit all that it reaches.
+    every = [
+        mistake
+        for name in having
+        for mistake in _value_mistakes(options(MODELS[str(name)])[option], tried, path)
+    ]
+    return list(dict.fromkeys(every))
+
+
+def _number(axis: Axis, bound: float) -> Scalar:
+    return int(bound) if axis.integer else float(bound)
+
+
+def _value_mistakes(option: Option, tried: Sequence[Scalar], path: str) -> list[str]:
+    found = (option.mistake(value) for value in tried)
+    return [f"{path}: {mistake}" for mistake in found if mistake]
+
+
+def _ordered(axes: Mapping[str, Axis], mistakes: list[str]) -> tuple[Axis, ...]:
+    """Put the axes that others depend on first, otherwise keep the file's order."""
+    placed: dict[str, Axis] = {}
+    waiting = dict(axes)
+    while waiting:
+        ready = [n for n, axis in waiting.items() if all(o not in waiting for o in axis.when)]
+        if not ready:
+            mistakes.append(f"parameters: {', '.join(waiting)} depend on each other by 'when'")
+            break
+        placed[ready[0]] = waiting.pop(ready[0])
+    return tuple(placed.values())
+
+
+def unknown_keys(given: Mapping[Any, Any], known: Sequence[str], path: str) -> list[str]:
+    """Return a message for each key of ``given`` that is not among ``known``."""
+    return [f"{path}.{key}: {unknown('key', str(key), known)}" for key in given if key not in known]

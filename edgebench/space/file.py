@@ -1,0 +1,211 @@
+"""A sweep file: YAML, validated as a whole, turned into a ``Sweep``.
+
+The file has the shape of a W&B sweep, with two additions: ``metrics`` is a list, and ``when``
+makes an axis conditional. What ``model.*`` and ``train.*`` may name is read from the signatures of
+the model families and of ``Recipe``; nothing is listed twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from annotated_types import Ge
+
+from edgebench import data, yaml12
+from edgebench.errors import EdgebenchError, unknown
+from edgebench.footprint import load_target
+from edgebench.record import Goal, Objective
+from edgebench.registry import Option, options
+from edgebench.space.axes import read_axes, unknown_keys
+from edgebench.space.candidates import (
+    BUDGET_FIGURES,
+    GRID_LIMIT,
+    INT8,
+    METRICS,
+    Budget,
+    Method,
+    Sweep,
+)
+
+_SECTIONS = ("metrics", "budget", "parameters", "export")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Header:
+    """The plain keys of a sweep file; the signature is their schema."""
+
+    name: str = ""
+    dataset: str = "digits"
+    method: Method = "tpe"
+    run_cap: Annotated[int, Ge(1)] | None = None
+    seed: Annotated[int, Ge(0)] = 0
+
+
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Sweep:
+    """Read and validate a sweep file.
+
+    Args:
+        path: The YAML file.
+        overrides: Replaces parts of the file before it is validated: a parameter by its name
+            (``model.width``, a value or an axis), anything else by its key (``run_cap``,
+            ``dataset``, ``budget.target``, ``export.int8``).
+
+    Raises:
+        EdgebenchError: All mistakes of the file at once, each with its path.
+    """
+    content = yaml12.read(path)
+    if not isinstance(content, dict):
+        raise EdgebenchError(f"{path}: a sweep is a mapping; see the files in sweeps/")
+    return build(_overridden(content, overrides or {}))
+
+
+def build(content: Mapping[str, Any]) -> Sweep:
+    """Validate a sweep given as data; raises EdgebenchError with all mistakes at once."""
+    mistakes: list[str] = []
+    header = _header(content, mistakes)
+    objectives = _objectives(content.get("metrics"), mistakes)
+    budget = _budget(content.get("budget"), mistakes)
+    axes = read_axes(content.get("parameters"), mistakes)
+    int8 = _int8(content.get("export"), objectives, budget, mistakes)
+    if mistakes:
+        raise EdgebenchError(*mistakes)
+    sweep = Sweep(
+        header.name,
+        header.dataset,
+        header.method,
+        header.run_cap,
+        objectives,
+        budget,
+        axes,
+        header.seed,
+        int8,
+    )
+    if sweep.configurations() is None:
+        _require_end(sweep)
+    return sweep
+
+
+def _require_end(sweep: Sweep) -> None:
+    """An endless space needs a cap, and cannot be a grid."""
+    if sweep.method == "grid":
+        endless = [axis.name for axis in sweep.axes if axis.choices() is None]
+        because = f"{endless[0]} is continuous" if endless else f"there are over {GRID_LIMIT:,}"
+        raise EdgebenchError(f"method: a grid tries every configuration, but {because}; use 'tpe'")
+    if sweep.run_cap is None:
+        raise EdgebenchError(f"run_cap: is missing; with method '{sweep.method}' say how many runs")
+
+
+def _overridden(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**content}
+    for key, value in overrides.items():
+        first, _, rest = key.partition(".")
+        if not rest:
+            merged[key] = value
+            continue
+        section, name = ("parameters", key) if first in {"model", "train"} else (first, rest)
+        part = merged.get(section)
+        merged[section] = {**(part if isinstance(part, dict) else {}), name: value}
+    return merged
+
+
+def _header(content: Mapping[str, Any], mistakes: list[str]) -> _Header:
+    known = options(_Header)
+    given: dict[str, Any] = {}
+    for key, value in content.items():
+        if key in known:
+            mistake = known[key].mistake(value)
+            mistakes += [f"{key}: {mistake}"] if mistake else []
+            given |= {} if mistake else {key: value}
+        elif key not in _SECTIONS:
+            mistakes.append(f"{key}: {unknown('key', str(key), [*known, *_SECTIONS])}")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", given.get("name", "")):
+        shown = f"{content['name']!r} should be" if "name" in content else "is missing; write"
+        mistakes.append(f"name: {shown} letters, digits, '-', '_' and '.', as in 'vgg-vs-gap'")
+    try:
+        data.check_name(given.get("dataset", "digits"))
+    except EdgebenchError as error:
+        mistakes.append(f"dataset: {error}")
+    return _Header(**given)
+
+
+def _objectives(content: Any, mistakes: list[str]) -> tuple[Objective, ...]:
+    if not isinstance(content, list) or not content:
+        mistakes.append("metrics: write a list, as in [{name: val/accuracy_best, goal: maximize}]")
+        return ()
+    found: list[Objective] = []
+    for index, entry in enumerate(content):
+        path = f"metrics[{index}]"
+        if not isinstance(entry, dict):
+            mistakes.append(f"{path}: write {{name: ..., goal: ...}}")
+            continue
+        mistakes += unknown_keys(entry, ("name", "goal"), path)
+        name, goal = entry.get("name"), entry.get("goal")
+        if isinstance(name, str) and name.startswith("test/"):
+            mistakes.append(
+                f"{path}.name: '{name}' is sealed: a search never reads the test split; the "
+                "nearest valid value is 'val/accuracy_best'"
+            )
+        elif name not in METRICS:
+            mistakes.append(f"{path}.name: {unknown('metric', str(name), METRICS)}")
+        if goal not in get_args(Goal):
+            mistakes.append(f"{path}.goal: {unknown('goal', str(goal), get_args(Goal))}")
+        if any(other.name == name for other in found):
+            mistakes.append(f"{path}.name: '{name}' stands twice")
+        found.append(Objective(str(name), "minimize" if goal == "minimize" else "maximize"))
+    return tuple(found)
+
+
+def _budget(content: Any, mistakes: list[str]) -> Budget | None:
+    if content is None:
+        return None
+    if not isinstance(content, dict) or not content:
+        mistakes.append("budget: write {target: BOARD} or limits, as in {rom_bytes: 1000000}")
+        return None
+    mistakes += unknown_keys(content, ("target", "dtype", *BUDGET_FIGURES), "budget")
+    limits: dict[str, int] = {}
+    target_name: str | None = None
+    dtype = content.get("dtype", "float32")
+    if dtype not in {"float32", "int8"}:
+        mistakes.append(f"budget.dtype: {unknown('dtype', str(dtype), ('float32', 'int8'))}")
+    if "target" in content:
+        try:
+            target = load_target(str(content["target"]))
+        except EdgebenchError as error:
+            mistakes.append(f"budget.target: {error}")
+        else:
+            suffix = INT8 if dtype == "int8" else ""
+            target_name = target.name
+            limits |= {
+                f"rom_bytes{suffix}": target.free_flash_bytes,
+                f"ram_bytes{suffix}": target.free_ram_bytes,
+            }
+    for name in BUDGET_FIGURES:
+        if name in content:
+            mistake = Option(name, Annotated[int, Ge(1)], None).mistake(content[name])
+            mistakes += [f"budget.{name}: {mistake}"] if mistake else []
+            limits |= {} if mistake else {name: content[name]}
+    return Budget(limits, target_name)
+
+
+def _int8(
+    content: Any, objectives: Sequence[Objective], budget: Budget | None, mistakes: list[str]
+) -> bool:
+    named = [objective.name for objective in objectives] + list(budget.limits if budget else ())
+    wanted = [name for name in named if name.endswith(INT8)]
+    if content is None:
+        return bool(wanted)
+    if not isinstance(content, dict):
+        mistakes.append("export: write {int8: true} or {int8: false}")
+        return False
+    mistakes += unknown_keys(content, ("int8",), "export")
+    asked = content.get("int8", bool(wanted))
+    if not isinstance(asked, bool):
+        mistakes.append(f"export.int8: {asked!r} should be true or false")
+        return False
+    if wanted and not asked:
+        mistakes.append(f"export.int8: is false, but '{wanted[0]}' needs the int8 model")
+    return bool(asked)

@@ -1,0 +1,177 @@
+"""``edgebench report`` on a record in a real MLflow store."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from mlflow_study import store, write_study
+from onnx import helper, numpy_helper
+from report_studies import synthetic
+
+from edgebench.analysis import confusion, first_filters
+from edgebench.cli.report import command
+from edgebench.errors import EdgebenchError
+from edgebench.footprint import TARGETS
+from edgebench.record import StudyRecord
+from edgebench.report import Board, as_json, document, refit
+
+# MLflow 3.17 on SQLAlchemy 2.1: its own models use a loader that is on its way out.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the store."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def written(folder: Path) -> StudyRecord:
+    """The record of 16 synthetic trials as written; MLflow adds each curve's last value."""
+    _, _, record = write_study(folder, synthetic(16))
+    rows = [
+        dataclasses.replace(
+            row, metrics={**row.metrics, **{name: curve[-1] for name, curve in row.curves.items()}}
+        )
+        for row in record.rows
+    ]
+    return dataclasses.replace(record, rows=rows)
+
+
+def report(folder: Path, *words: str) -> Result:
+    """Run the command in this process; a user's mistake comes out as the exception."""
+    address = ("--tracking-uri", store(folder))
+    return CliRunner().invoke(command, ["synthetic-16", *address, *words], catch_exceptions=False)
+
+
+def test_json_read_back_from_mlflow_is_the_json_of_what_was_written(
+    folder: Path, written: StudyRecord
+) -> None:
+    """The same numbers in MLflow and in JSON; stdout holds nothing else."""
+    assert json.loads(report(folder, "--format", "json").stdout) == as_json(written)
+
+
+def test_target_asks_again_for_another_board(folder: Path, written: StudyRecord) -> None:
+    """The reasons and the front are those of the board's free memory."""
+    board = TARGETS["nucleo-f446re"]
+    free = Board(board.name, board.free_flash_bytes, board.free_ram_bytes)
+    asked = json.loads(report(folder, "--format", "json", "--target", board.name).stdout)
+    assert asked == as_json(refit(written, free))
+    assert asked != as_json(written)
+
+
+def test_a_board_of_ones_own_is_asked_from_its_file(folder: Path, tmp_path: Path) -> None:
+    """A YAML board joins the matrix and bounds the front."""
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("flash_bytes: 262144\nram_bytes: 65536\n", encoding="utf-8")
+    shown = report(folder, "--target", str(mine), "--units", "binary").stdout
+    assert "Budget of mine: ROM 245760 B, RAM 57344 B." in shown
+    assert "over 245,760 B of mine by" in shown
+    assert "240.00 KiB" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("t.txt", "Trials of synthetic-16"),
+        ("t.md", "**The front**"),
+        ("t.csv", "trial,run_id,state,reason,on_front,model.family"),
+        ("t.json", '{\n  "study": "synthetic-16"'),
+        ("t.html", "<!doctype html>"),
+    ],
+)
+def test_the_suffix_chooses_the_format(
+    folder: Path, tmp_path: Path, name: str, begins: str
+) -> None:
+    """A file gets its content, stdout stays empty, stderr says what was written."""
+    path = tmp_path / name
+    ran = report(folder, "-o", str(path))
+    assert path.read_text(encoding="utf-8").startswith(begins)
+    assert ran.stdout == ""
+    assert f"wrote {path}" in ran.stderr
+
+
+def test_the_page_from_the_store_has_curves_and_layers(folder: Path, tmp_path: Path) -> None:
+    """The details that the table leaves out are read for the page."""
+    path = tmp_path / "study.html"
+    report(folder, "-o", str(path))
+    content = path.read_text(encoding="utf-8").partition('id="data">')[2].partition("</script>")[0]
+    data = json.loads(content)
+    assert len(data["layers"][0]) == 12
+    assert any(row["curves"].get("val/accuracy") for row in data["rows"])
+
+
+def test_a_directory_gets_everything(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Tables, page and pictures; members without a stored model go without those of its inside."""
+    report(folder, "-o", str(tmp_path / "new"))
+    made = {path.name for path in (tmp_path / "new").iterdir()}
+    assert made == {
+        "report.md", "trials.csv", "study.json", "study.html", "accuracy-rom.png",
+        "accuracy-ram.png", "accuracy-macc.png", "learning-curves.png", "hypervolume.png",
+    }  # fmt: skip
+    assert "goes without pictures of its inside" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-o", "x.pdf"), "x.pdf: '.pdf' chooses no format; use .txt, .md, .csv, .json, .html"),
+        (("-o", ".", "--format", "csv"), ". is a directory, which takes every format"),
+        (("--target", "nucleo-f446r"), "unknown target 'nucleo-f446r'; did you mean"),
+        (("-o", "no/such/x.md"), "cannot write no/such/x.md: No such file or directory"),
+    ],
+)
+def test_mistakes_are_named(folder: Path, words: tuple[str, ...], message: str) -> None:
+    """The value, the rule and a way out; nothing is written."""
+    with pytest.raises(EdgebenchError) as caught:
+        report(folder, *words)
+    assert message in str(caught.value)
+
+
+def test_an_unknown_study_exits_2_with_the_nearest_name(folder: Path) -> None:
+    """The whole process: one line on stderr, nothing on stdout, exit 2."""
+    words = ["report", "synthetic-61", "--tracking-uri", store(folder)]
+    ran = subprocess.run(
+        [sys.executable, "-m", "edgebench.cli", *words],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "error: unknown study 'synthetic-61'; did you mean 'synthetic-16'?\n"
+
+
+def test_the_table_is_the_documents(folder: Path, written: StudyRecord) -> None:
+    """The command adds nothing to the document but the listed boards."""
+    boards = [Board(b.name, b.free_flash_bytes, b.free_ram_bytes) for b in TARGETS.values()]
+    shown = report(folder).stdout
+    expected = document(written, "table", boards=boards)
+    assert shown.partition("- Footprints")[0] == expected.partition("- Footprints")[0]
+
+
+def test_confusion_counts_by_true_and_predicted_class() -> None:
+    """Against a count by hand."""
+    labels, predicted = np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 0, 2, 2])
+    assert confusion(predicted, labels, 3) == [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
+
+
+def test_the_first_convolutions_weights_are_found() -> None:
+    """A 2-D convolution's constant, or None where the graph has no such layer."""
+    weights = np.arange(54, dtype=np.float32).reshape(2, 3, 3, 3)
+    image = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, 8, 8])
+    out = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
+    conv = helper.make_node("Conv", ["x", "w"], ["y"])
+    graph = helper.make_graph([conv], "g", [image], [out], [numpy_helper.from_array(weights, "w")])
+    found = first_filters(helper.make_model(graph))
+    assert found is not None
+    assert np.array_equal(found, weights)
+    empty = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [image], [out])
+    assert first_filters(helper.make_model(empty)) is None

@@ -1,0 +1,125 @@
+"""The pictures hold the record's numbers; how they look was looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from edgebench.report.figures import (
+    COLOURS,
+    confusion_matrix,
+    figures,
+    first_filters,
+    hypervolume_curve,
+    learning_curves,
+    trade_off,
+)
+from matplotlib.figure import Figure
+from report_studies import reference, synthetic
+
+from edgebench.record import Objective, StudyRecord
+from edgebench.report import Board
+from edgebench.report.front import front, progress
+
+BOARDS = (Board("stm32f746g-disco", 1_032_192, 319_488), Board("small-board", 65_536, 8_192))
+
+
+def test_everything_the_record_has_data_for_is_drawn() -> None:
+    """Trade-offs, curves, hypervolume, and two pictures a member of the front."""
+    record = synthetic(15)
+    members = front(record.rows, record.objectives)
+    names = [stem for stem, _ in figures(record, BOARDS)]
+    assert names[:5] == [
+        "accuracy-rom", "accuracy-ram", "accuracy-macc", "learning-curves", "hypervolume",
+    ]  # fmt: skip
+    assert set(names[5:]) == {
+        f"{kind}-{row.name}" for row in members for kind in ("confusion", "filters")
+    }
+
+
+def test_a_bare_record_draws_what_it_can() -> None:
+    """Without curves or details the trade-offs remain; without trials, nothing."""
+    assert [stem for stem, _ in figures(reference())] == [
+        "accuracy-rom", "accuracy-ram", "accuracy-macc", "hypervolume",
+    ]  # fmt: skip
+    assert list(figures(StudyRecord("none", reference().objectives, []))) == []
+
+
+def test_the_trade_off_shows_every_feasible_trial_once_and_rings_the_front() -> None:
+    """Points, rings and the staircase of the two axes against brute force."""
+    record = synthetic(60)
+    axes = trade_off(record, "footprint/ram_bytes", BOARDS).axes[0]
+    drawn = {one.get_label(): np.asarray(one.get_offsets()) for one in axes.collections}
+    done = [row for row in record.rows if row.feasible]
+    points = {tuple(p) for family in ("gap", "vgg") for p in drawn[family]}
+    ram, accuracy = "footprint/ram_bytes", "val/accuracy_best"
+    assert points == {(row.metrics[ram], row.metrics[accuracy]) for row in done}
+    members = front(record.rows, record.objectives)
+    rings = {tuple(point) for point in drawn["study's front"]}
+    assert rings == {(row.metrics[ram], row.metrics[accuracy]) for row in members}
+    [stairs] = [line for line in axes.lines if line.get_label() == "front of the two"]
+    both = (Objective(ram, "minimize"), Objective(accuracy, "maximize"))
+    assert len(stairs.get_xdata()) == len(front(done, both))
+    assert list(stairs.get_ydata()) == sorted(stairs.get_ydata())
+
+
+def test_limits_of_boards_are_lines_with_names() -> None:
+    """A board's flash bounds ROM, and near lines share one label."""
+    record = synthetic(60)
+    axes = trade_off(record, "footprint/rom_bytes", BOARDS).axes[0]
+    edges = {line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == "--"}
+    assert edges == {1_032_192, 65_536, 1_000_000}
+    labels = {text.get_text() for text in axes.texts}
+    assert labels == {"small-board", "stm32f746g-disco +1"}
+
+
+def test_families_keep_colour_and_mark_and_the_median_is_the_median() -> None:
+    """The thick line of a family is the median of its trials, epoch by epoch."""
+    record = synthetic(40)
+    axes = learning_curves(record).axes[0]
+    for family, colour in (("gap", COLOURS[0]), ("vgg", COLOURS[1])):
+        curves = [
+            row.curves["val/accuracy"]
+            for row in record.rows
+            if row.curves and row.params["model.family"] == family
+        ]
+        [line] = [one for one in axes.lines if str(one.get_label()).startswith(f"{family}, median")]
+        assert line.get_color() == colour
+        assert list(line.get_ydata()) == pytest.approx(np.median(curves, axis=0))
+
+
+def test_curves_of_unequal_length_are_drawn() -> None:
+    """A trial that stopped early counts for the epochs it has."""
+    record = synthetic(12)
+    rows = [
+        dataclasses.replace(row, curves={name: c[: 2 + i % 3] for name, c in row.curves.items()})
+        for i, row in enumerate(record.rows)
+    ]
+    assert _drawn(learning_curves(dataclasses.replace(record, rows=rows)))
+
+
+def test_the_hypervolume_drawn_is_the_progress() -> None:
+    """One step a feasible trial."""
+    record = synthetic(40)
+    [line] = hypervolume_curve(record).axes[0].lines
+    grown = progress(record.rows, record.objectives)
+    assert list(zip(line.get_xdata(), line.get_ydata(), strict=True)) == grown
+
+
+def test_confusion_and_filters_draw_with_any_shape() -> None:
+    """Many classes are drawn without numbers; grey, colour and one-input filters all draw."""
+    row = synthetic(10).rows[1]
+    many = dataclasses.replace(row, confusion=np.eye(40, dtype=int).tolist())
+    assert len(confusion_matrix(row, tuple("abcdefghij")).axes[0].texts) == 100
+    assert len(confusion_matrix(many).axes[0].texts) == 0
+    for shape in ((5, 1, 3, 3), (8, 3, 5, 5), (1, 2, 1, 1), (64, 16, 3, 3)):
+        drawn = dataclasses.replace(row, filters=np.zeros(shape).tolist())
+        assert _drawn(first_filters(drawn))
+
+
+def _drawn(figure: Figure) -> bool:
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=40)
+    return out.getvalue().startswith(b"\x89PNG")

@@ -1,0 +1,91 @@
+"""From a sweep that really trains to its report: two networks, synthetic images, one epoch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SWEEP = """
+name: tiny
+dataset: synthetic
+method: grid
+metrics:
+  - {name: val/accuracy_best, goal: maximize}
+  - {name: footprint/rom_bytes, goal: minimize}
+parameters:
+  model.family: gap
+  model.width: {values: [2, 4]}
+  model.blocks: 1
+  train.epochs: 1
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the sweep ran."""
+    made = tmp_path_factory.mktemp("study")
+    (made / "tiny.yaml").write_text(SWEEP, encoding="utf-8")
+    ran = edgebench(made, "sweep", "tiny.yaml", "--quiet", "--format", "json")
+    assert ran.returncode == 0, ran.stderr
+    (made / "sweep.json").write_text(ran.stdout, encoding="utf-8")
+    return made
+
+
+def edgebench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in ``folder``."""
+    return subprocess.run(
+        [sys.executable, "-m", "edgebench.cli", *words],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_report_prints_what_the_sweep_ended_with(folder: Path) -> None:
+    """The record read any time later is the record at the end."""
+    ran = edgebench(folder, "report", "tiny", "--format", "json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == json.loads((folder / "sweep.json").read_text("utf-8"))
+
+
+def test_a_directory_holds_the_inside_of_the_fronts_members(folder: Path) -> None:
+    """First-layer filters and the confusion matrix of every member, from the model that ships."""
+    ran = edgebench(folder, "report", "tiny", "-o", "out")
+    assert ran.returncode == 0, ran.stderr
+    rows = json.loads((folder / "sweep.json").read_text("utf-8"))["rows"]
+    members = [row for row in rows if row["on_front"]]
+    assert members
+    made = {path.stem for path in (folder / "out").glob("*.png")}
+    for row in members:
+        assert any(stem.startswith(f"confusion-trial-{row['trial']:04}-") for stem in made), sorted(
+            made
+        )
+        assert any(stem.startswith(f"filters-trial-{row['trial']:04}-") for stem in made)
+
+
+def test_the_confusion_adds_up_to_the_validation_split_and_its_accuracy(folder: Path) -> None:
+    """Its diagonal is the accuracy that training recorded for the model that ships."""
+    program = """
+import json, sys
+from edgebench.tracking import with_analyses
+from edgebench.tracking import read_study
+record = with_analyses(read_study("tiny"))
+print(json.dumps([record.split_sizes, [
+    [row.confusion, len(row.filters), row.params["model.width"], row.metrics["val/accuracy_best"]]
+    for row in record.rows if row.confusion
+]]))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    sizes, rows = json.loads(ran.stdout)
+    assert rows
+    for confusion, filters, width, accuracy in rows:
+        images = sum(map(sum, confusion))
+        right = sum(line[i] for i, line in enumerate(confusion))
+        assert images == sizes["validation"]
+        assert right / images == pytest.approx(accuracy, abs=1.5 / images)
+        assert filters == width

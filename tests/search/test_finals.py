@@ -1,0 +1,467 @@
+"""The front retrained on real stores and workers; its figures against a second source."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import psutil
+import pytest
+from click.testing import CliRunner, Result
+from conftest import Stores
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow_study import write_study
+from report_studies import synthetic
+from scipy import stats
+
+from edgebench import data, export
+from edgebench.cli import command, document, watched
+from edgebench.errors import CheckFailed, EdgebenchError
+from edgebench.record import Row, StudyRecord
+from edgebench.report import T_95, front, notes, student, table_one, welch_tied
+from edgebench.search import study
+from edgebench.search.finals import Finals, Member, finalize
+from edgebench.search.study import Event, Settings
+from edgebench.search.worker import Facts
+from edgebench.space import file as sweep
+from edgebench.tracking import store as tracking
+from edgebench.trial import Outcome, preprocessing
+
+CONTENT: dict[str, Any] = {
+    "name": "try",
+    "dataset": "synthetic",
+    "method": "grid",
+    "seed": 4,
+    "export": {"int8": True},
+    "metrics": [
+        {"name": "val/accuracy_best", "goal": "maximize"},
+        {"name": "footprint/rom_bytes", "goal": "minimize"},
+    ],
+    "parameters": {
+        "model.family": "gap",
+        "model.width": {"values": [4, 8, 12]},
+        "model.blocks": 2,
+        "train.epochs": 1,
+        "train.batch_size": 16,
+        "train.learning_rate": 0.01,
+    },
+}
+SEEDS = [5, 6]
+"""The study's seed is 4: these are the next ones."""
+
+
+@dataclass
+class Tried:
+    """A finished study that was finalised: cut off in its third training, then gone on with."""
+
+    stores: Stores
+    swept: StudyRecord
+    left_running: str
+    cut_off: list[Event]
+    went_on: list[Event]
+    finals: Finals
+
+    @property
+    def settings(self) -> Settings:
+        """Where it runs."""
+        return settings(self.stores)
+
+
+def settings(stores: Stores) -> Settings:
+    """Run beside the stores."""
+    return Settings(stores.storage, stores.tracking_uri, stores.folder.parent / "data")
+
+
+@pytest.fixture(scope="module")
+def tried(empty_stores: Path, tmp_path_factory: pytest.TempPathFactory) -> Tried:
+    """Record a sweep, leave a final as a kill would, cut one off, go on."""
+    folder = tmp_path_factory.mktemp("finals") / "mlruns"
+    shutil.copytree(empty_stores, folder)
+    stores = Stores(folder)
+    swept = _record(stores)
+    assert [row.trial for row in front(swept.rows, swept.objectives)] == [0, 1]
+    left_running = _leave_running(stores, swept)
+    cut_off: list[Event] = []
+
+    def cut(event: Event) -> None:
+        cut_off.append(event)
+        if [shown.kind for shown in cut_off].count("started") == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finalize("try", settings(stores), cut, seeds=2)
+    went_on: list[Event] = []
+    finals = finalize("try", settings(stores), went_on.append, seeds=2)
+    return Tried(stores, swept, left_running, cut_off, went_on, finals)
+
+
+def _record(stores: Stores) -> StudyRecord:
+    """Write a sweep of three trials as one that trained them: the third is dominated."""
+    built = sweep.build(CONTENT)
+    log = tracking.StudyLog(stores.tracking_uri, "try")
+    log.begin_sweep(built, _facts())
+    accuracies, sizes = (0.75, 0.95, 0.7), (18_026, 22_090, 26_154)
+    for number, config in enumerate(built.configurations() or []):
+        run_id = log.begin_trial(number, config, f"trial-{number:04d}-{config.label(built.varied)}")
+        metrics = {"val/accuracy_best": accuracies[number], "test/accuracy": 0.5}
+        metrics["footprint/rom_bytes"] = sizes[number]
+        log.end_trial(run_id, config, _facts(), Outcome("finished", metrics=metrics))
+    log.end_sweep("FINISHED", {})
+    return tracking.read_study("try", tracking_uri=stores.tracking_uri)
+
+
+def _facts() -> Facts:
+    """Return what a worker would find."""
+    found = data.load("synthetic", seed=CONTENT["seed"])
+    sizes = {name: len(getattr(found, name)) for name in ("train", "validation", "test")}
+    names = (found.input_shape, found.classes, found.mean, found.std, found.name, found.digest)
+    return Facts(*names, sizes, {"device": "cpu"})
+
+
+def _leave_running(stores: Stores, swept: StudyRecord) -> str:
+    """Begin a final run and say no more, as a process that was killed."""
+    log = tracking.StudyLog(stores.tracking_uri, "try")
+    log.begin_finals()
+    row = swept.rows[0]
+    config, _ = log.recorded(row.run_id)
+    return log.begin_final(row.trial, dataclasses.replace(config, seed=SEEDS[0]), _facts(), "cut")
+
+
+def test_what_finished_before_a_cut_is_not_trained_again(tried: Tried) -> None:
+    """Two finals had ended; the third, and the fourth that never began, are trained after it."""
+    ended = [event.name for event in tried.cut_off if event.kind == "ended"]
+    after = [event.name for event in tried.went_on if event.kind == "ended"]
+    assert len(ended) == len(after) == 2
+    assert not set(ended) & set(after)
+    assert (tried.went_on[-1].done, tried.went_on[-1].total) == (4, 4)
+    runs = mlflow.MlflowClient(tried.stores.tracking_uri).search_runs(
+        [tracking.experiment_id_of("try", tried.stores.tracking_uri)], "tags.kind = 'final'"
+    )
+    assert sorted(run.info.status for run in runs) == ["FINISHED"] * 4 + ["KILLED"] * 2
+    [killed] = [run for run in runs if run.info.run_id == tried.left_running]
+    assert killed.info.status == "KILLED"
+
+
+def test_finals_are_no_trials(tried: Tried) -> None:
+    """They stand under the sweep with trial and seed; rows and front are those of before."""
+    client = mlflow.MlflowClient(tried.stores.tracking_uri)
+    for member in tried.finals.members:
+        assert list(member.runs) == SEEDS
+        for seed, final in member.runs.items():
+            tags = client.get_run(final.run_id).data.tags
+            assert tags["kind"] == "final"
+            assert (tags["seed"], tags["edgebench.trial"]) == (str(seed), str(member.row.trial))
+            assert tags["edgebench.state"] == "finished"
+            parent = client.get_run(tags["mlflow.parentRunId"])
+            assert (parent.data.tags["kind"], parent.info.status) == ("sweep", "FINISHED")
+    now = tracking.read_study("try", tracking_uri=tried.stores.tracking_uri)
+    kept = [
+        dataclasses.replace(
+            row, metrics={n: v for n, v in row.metrics.items() if not n.startswith("final/")}
+        )
+        for row in now.rows
+    ]
+    assert kept == tried.swept.rows
+
+
+def test_accuracies_are_those_of_the_same_split(tried: Tried) -> None:
+    """ONNX Runtime on the sweep's validation images and on the test images gives the same."""
+    dataset = data.load("synthetic", seed=CONTENT["seed"])
+    pre = preprocessing(dataset)
+    log = tracking.StudyLog(tried.stores.tracking_uri, "try")
+    for member in tried.finals.members:
+        for run in member.finished:
+            model = log.model_of(run.run_id)
+            for metric, split in (
+                ("val/accuracy_best", dataset.validation),
+                ("test/accuracy", dataset.test),
+            ):
+                logits = export.answers(model, pre.apply(split.images.numpy()))
+                correct = (logits.argmax(1) == split.labels.numpy()).mean()
+                assert run.metrics[metric] == pytest.approx(correct, abs=1e-12)
+            quantised = export.answers(
+                log.model_of(run.run_id, "model-int8"), pre.apply(dataset.test.images.numpy())
+            )
+            correct = (quantised.argmax(1) == dataset.test.labels.numpy()).mean()
+            assert run.metrics["test/accuracy_int8"] == pytest.approx(correct, abs=1e-12)
+
+
+def test_the_members_runs_carry_means_and_intervals(tried: Tried) -> None:
+    """Against numpy and scipy, from the single runs as MLflow holds them."""
+    client = mlflow.MlflowClient(tried.stores.tracking_uri)
+    for member in tried.finals.members:
+        on_run = client.get_run(member.row.run_id).data.metrics
+        singles = [client.get_run(run.run_id).data.metrics for run in member.runs.values()]
+        assert on_run["final/seeds"] == 2
+        validation = np.mean([metrics["val/accuracy_best"] for metrics in singles])
+        assert on_run["final/val_accuracy_mean"] == pytest.approx(validation)
+        for suffix in ("", "_int8"):
+            shares = np.array([metrics[f"test/accuracy{suffix}"] for metrics in singles])
+            half = stats.t.ppf(0.975, 1) * shares.std(ddof=1) / math.sqrt(2)
+            for name, value in (
+                ("mean", shares.mean()),
+                ("low", max(0, shares.mean() - half)),
+                ("high", min(1, shares.mean() + half)),
+            ):
+                found = on_run[f"final/test_accuracy_{name}{suffix}"]
+                assert found == pytest.approx(value, abs=1e-4), (name, suffix)
+
+
+def test_the_report_shows_the_means_beside_what_the_search_saw(tried: Tried) -> None:
+    """In the table of the front, with the interval and the seeds behind it; the notes say which."""
+    record = tracking.read_study("try", tracking_uri=tried.stores.tracking_uri)
+    by_title = {str(row[""]): row for row in table_one(record)}
+    for member in tried.finals.members:
+        name, mean = member.row.name, member.mean("test/accuracy")
+        assert mean is not None
+        assert mean.low is not None
+        assert by_title["test accuracy, mean over seeds"][name] == pytest.approx(mean.mean)
+        interval = str(by_title["test accuracy, 95 % interval of the mean"][name])
+        assert interval.startswith(f"{100 * mean.low:.2f} to ")
+        assert by_title["seeds retrained"][name] == 2
+    assert "test accuracy int8, mean over seeds" in by_title
+    [note] = [line for line in notes(record) if line.startswith("Means over seeds")]
+    assert "'edgebench finalize'" in note
+
+
+def test_a_second_opening_is_refused_before_anything_is_trained(tried: Tried) -> None:
+    """The message has the time, the seeds and the way out; nothing is shown or recorded."""
+    events: list[Event] = []
+    with pytest.raises(EdgebenchError) as caught:
+        finalize("try", tried.settings, events.append, seeds=3)
+    assert caught.value.exit_code == 2
+    [opening] = tried.finals.openings
+    assert str(caught.value) == (
+        f"the test split of 'try' was opened on {opening['when']} by finalize (seeds 5, 6); what "
+        "it showed is in 'edgebench report try --format json' under final/, and --again opens it "
+        "once more, which is recorded too"
+    )
+    assert events == []
+    assert tracking.StudyLog(tried.stores.tracking_uri, "try").openings() == [opening]
+    assert {name: opening[name] for name in opening if name != "when"} == {
+        "by": "finalize", "seeds": SEEDS, "again": False, "complete": True,
+        "trials": sorted(member.row.trial for member in tried.finals.members),
+    }  # fmt: skip
+
+
+def test_an_opening_that_was_cut_off_is_gone_on_with(tried: Tried, tmp_path: Path) -> None:
+    """The same seeds end it, and it keeps its time; other seeds would be another opening."""
+    stores = _copy(tried, tmp_path)
+    log = tracking.StudyLog(stores.tracking_uri, "try")
+    [opening] = log.openings()
+    log.record_openings([opening | {"complete": False}])
+    with pytest.raises(EdgebenchError, match="was opened on"):
+        finalize("try", settings(stores), print, seeds=3)
+    events: list[Event] = []
+    finals = finalize("try", settings(stores), events.append, seeds=2)
+    assert events == []
+    assert finals.openings == log.openings() == [opening]
+
+
+def test_again_is_recorded_and_repeats_no_training(tried: Tried, tmp_path: Path) -> None:
+    """One seed of the two: no interval, in JSON null; stdout holds the JSON alone."""
+    stores = _copy(tried, tmp_path)
+    ran = run(stores, "try", "--again", "--seeds", "1", "--format", "json")
+    shown = json.loads(ran.stdout)
+    assert list(shown) == ["study", "openings", "rows"]
+    assert [opening["again"] for opening in shown["openings"]] == [False, True]
+    assert shown["openings"][1]["seeds"] == [5]
+    client = mlflow.MlflowClient(stores.tracking_uri)
+    for row, member in zip(shown["rows"], tried.finals.members, strict=True):
+        [final] = row["runs"]
+        assert final["run_id"] == member.runs[5].run_id
+        share = member.runs[5].metrics["test/accuracy"]
+        assert row["test_accuracy"] == {"mean": share, "low": None, "high": None}
+        assert row["ties_with"] is None
+        assert math.isnan(client.get_run(row["run_id"]).data.metrics["final/test_accuracy_low"])
+    assert ran.stderr == ""  # nothing was trained
+
+
+def test_workers_that_die_are_failed_finals(tried: Tried, tmp_path: Path) -> None:
+    """Where none is left it is a failed check, the test split stays closed; failures repeat."""
+    stores = _copy(tried, tmp_path)
+    log = tracking.StudyLog(stores.tracking_uri, "try")
+    log.record_openings([])
+    for run_id in [run.run_id for run in log.finals().values()]:
+        log.client.delete_run(run_id)
+    events: list[Event] = []
+
+    def kill(event: Event) -> None:
+        events.append(event)
+        if event.kind == "started":
+            for child in psutil.Process().children():
+                if "spawn_main" in " ".join(child.cmdline()):
+                    child.kill()
+
+    with pytest.raises(CheckFailed) as caught:
+        finalize("try", settings(stores), kill, seeds=1)
+    assert caught.value.exit_code == 1
+    reason = "the worker process ended with signal 9 (out of memory?)"
+    assert caught.value.mistakes[0] == (
+        "no final run of 'try' finished; the test split stays closed"
+    )
+    names = [member.row.name for member in tried.finals.members]
+    assert caught.value.mistakes[1:] == tuple(f"{name}, seed 5: {reason}" for name in names)
+    assert [event.state for event in events if event.kind == "ended"] == ["failed", "failed"]
+    assert log.openings() == []
+    assert {final.state for final in log.finals().values()} == {"failed"}
+
+
+def test_other_images_are_refused_by_their_digest(tried: Tried, tmp_path: Path) -> None:
+    """Before anything is trained; the message has both digests."""
+    stores = _copy(tried, tmp_path)
+    log = tracking.StudyLog(stores.tracking_uri, "try")
+    log.record_openings([])
+    before = len(log._runs(""))
+    recorded = data.load("synthetic", seed=CONTENT["seed"]).digest
+    with pytest.raises(EdgebenchError) as caught:
+        finalize("try", settings(stores), print, dataset="digits")
+    shown = re.sub("digest is [0-9a-f]{16},", "digest is D,", str(caught.value))
+    assert shown == (
+        "the data set 'digits' is not the one that 'try' was trained on: its digest is D, the "
+        f"recorded one {recorded}; say where that one is with --dataset or --data-dir"
+    )
+    assert len(log._runs("")) == before
+
+
+def test_mistakes_are_one_message(tried: Tried, tmp_path: Path) -> None:
+    """An unknown study has the nearest name, no seed is too few, a running study is left alone."""
+    stores = tried.stores
+    for words, message in (
+        (("tri",), "unknown study 'tri'; did you mean 'try'?"),
+        (("try", "--seeds", "0"), "--seeds 0: at least 1 is needed; 3 give an interval"),
+    ):
+        with pytest.raises(EdgebenchError) as caught:
+            run(stores, *words)
+        assert str(caught.value) == message
+    with (
+        study.alone("try", stores.storage),
+        pytest.raises(EdgebenchError, match=r"^the study 'try' is being run by another process"),
+    ):
+        run(stores, "try")
+    with pytest.raises(EdgebenchError, match=r"^there is no record at"):
+        run(Stores(tmp_path / "none"), "try")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_study_without_a_front_says_why(stores: Stores) -> None:
+    """None of its trials finished within the budget."""
+    record = synthetic(4)
+    rows = [dataclasses.replace(row, state="refused", reason="ROM") for row in record.rows]
+    write_study(stores.folder, dataclasses.replace(record, rows=rows))
+    with pytest.raises(EdgebenchError) as caught:
+        run(stores, record.study)
+    assert str(caught.value) == (
+        f"the study '{record.study}' has no front: none of its 4 trials finished within the "
+        f"budget; 'edgebench report {record.study}' says why"
+    )
+
+
+def test_the_table_shows_means_ties_and_what_failed() -> None:
+    """Three members by hand: two that tie, one apart; a seed that failed stands below."""
+    finals = Finals("s", [{"when": "2026-01-02T03:04:05+00:00", "seeds": [1, 2, 3]}], [
+        _member(0, [0.90, 0.91, 0.92]),
+        _member(1, [0.905, 0.915, None]),
+        _member(2, [0.50, 0.51, 0.52]),
+    ])  # fmt: skip
+    shown = document(finals, "table")
+    lines = shown.splitlines()
+    half = 4.303 * 0.01 / math.sqrt(3)
+    assert lines[4].split("  ")[-1].strip() == "1"
+    assert f"91.00 %  {100 * (0.91 - half):.2f} to {100 * (0.91 + half):.2f} %" in lines[4]
+    assert lines[5].rstrip().endswith("  0")
+    assert lines[6].rstrip().endswith("  none")
+    assert [line.split()[2] for line in lines[4:7]] == ["3", "2", "3"]
+    assert lines[-1] == "- trial-1, seed 3 failed: it broke."
+    [head, *rows] = document(finals, "csv").splitlines()
+    assert head.split(",")[:4] == ["trial", "run_id", "name", "seeds"]
+    assert rows[1].endswith(",0")
+
+
+def _member(trial: int, shares: list[float | None]) -> Member:
+    """Return a member whose finals have these accuracies; None is one that failed."""
+    runs = {}
+    for seed, share in enumerate(shares, 1):
+        metrics = {} if share is None else {"val/accuracy_best": share, "test/accuracy": share}
+        state, reason = ("failed", "it broke\nTraceback") if share is None else ("finished", None)
+        runs[seed] = Row(trial, f"{trial}-{seed}", "final", state, reason, {}, metrics)  # type: ignore[arg-type]  # a State
+    return Member(Row(trial, str(trial), f"trial-{trial}", "finished", None, {}, {}), runs, False)
+
+
+def test_the_quantiles_are_students() -> None:
+    """Against scipy, to the three decimals that are printed."""
+    assert [round(float(stats.t.ppf(0.975, freedom)), 3) for freedom in range(1, 31)] == list(T_95)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=40))
+def test_an_interval_is_students_cut_to_a_share(shares: list[float]) -> None:
+    """Scipy's interval within the table's rounding; wider beyond 30 degrees of freedom."""
+    found = student(shares)
+    assert found.mean == pytest.approx(statistics.fmean(shares))
+    half = stats.t.ppf(0.975, len(shares) - 1) * np.std(shares, ddof=1) / math.sqrt(len(shares))
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= max(0, found.mean - half) + 2e-3
+    assert found.high >= min(1, found.mean + half) - 2e-3
+    if len(shares) <= 31:
+        assert found.low == pytest.approx(max(0, found.mean - half), abs=1e-3)
+        assert found.high == pytest.approx(min(1, found.mean + half), abs=1e-3)
+
+
+SHARES = st.lists(st.integers(0, 1000).map(lambda count: count / 1000), min_size=2, max_size=8)
+
+
+@given(SHARES, SHARES)
+def test_what_welchs_test_cannot_tell_apart_ties(mine: list[float], theirs: list[float]) -> None:
+    """Where scipy's exact degrees of freedom leave zero inside, ours (rounded down) does too."""
+    tied = welch_tied(mine, theirs)
+    assert tied == welch_tied(theirs, mine)
+    if 1 in {len(set(mine)), len(set(theirs))}:  # scipy warns of a side without a spread
+        assert tied or mine != theirs
+        return
+    exact = stats.ttest_ind(mine, theirs, equal_var=False)
+    if exact.pvalue > 0.051:
+        assert tied
+    if exact.pvalue < 0.001 and exact.df >= 4:
+        assert not tied
+
+
+def test_one_value_has_no_interval_and_no_ties() -> None:
+    """A single training says nothing about the next."""
+    alone = student([0.5])
+    assert (alone.mean, alone.low, alone.high, alone.count) == (0.5, None, None, 1)
+    assert welch_tied([0.5], [0.4, 0.5]) is None
+
+
+def test_sigterm_ends_with_its_status(capsys: pytest.CaptureFixture[str]) -> None:
+    """As Ctrl-C does: a word on stderr, 128 + 15."""
+    with pytest.raises(SystemExit) as caught, watched(quiet=True):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert caught.value.code == 143
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def run(stores: Stores, *words: str) -> Result:
+    """Run the command in this process; a user's mistake comes out as the exception."""
+    where = ["--storage", stores.storage, "--tracking-uri", stores.tracking_uri]
+    where += ["--data-dir", str(stores.folder.parent / "data")]
+    return CliRunner().invoke(command, [*words, *where], catch_exceptions=False)
+
+
+def _copy(tried: Tried, folder: Path) -> Stores:
+    """Return stores of a test's own; the artifacts stay where they are."""
+    stores = Stores(folder / "mlruns")
+    shutil.copytree(tried.stores.folder, stores.folder, ignore=shutil.ignore_patterns("artifacts"))
+    return stores

@@ -1,0 +1,321 @@
+"""Studies end to end, on real stores and real worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Stores
+
+from edgebench.errors import EdgebenchError
+from edgebench.record import StudyRecord
+from edgebench.report import front
+from edgebench.search import study
+from edgebench.search.sampler import Proposals
+from edgebench.search.study import Event, Settings
+from edgebench.space import Sweep, TrialConfig
+from edgebench.space import file as sweep
+
+FAST = {"train.epochs": 1, "train.batch_size": 64, "model.blocks": 2}
+CONTENT: dict[str, Any] = {
+    "name": "try",
+    "dataset": "synthetic",
+    "method": "tpe",
+    "run_cap": 4,
+    "metrics": [
+        {"name": "val/accuracy_best", "goal": "maximize"},
+        {"name": "footprint/rom_bytes", "goal": "minimize"},
+    ],
+    "parameters": {
+        "model.family": {"values": ["vgg", "gap"]},
+        "model.width": {"values": [4, 6, 8]},
+        **FAST,
+        "model.hidden": {"values": [8, 4000], "when": {"model.family": "vgg"}},
+    },
+}
+
+
+def build(**changed: Any) -> Sweep:
+    """Build the small sweep of these tests with some keys changed."""
+    return sweep.build({**CONTENT, **changed})
+
+
+def go(built: Sweep, stores: Stores, **settings: Any) -> tuple[StudyRecord, list[Event]]:
+    """Run a sweep and return its record and what was shown."""
+    events: list[Event] = []
+    where = Settings(stores.storage, stores.tracking_uri, stores.folder.parent / "data", **settings)
+    return study.search(built, where, events.append), events
+
+
+def statuses(stores: Stores) -> tuple[Counter[str], Counter[str]]:
+    """Count the states of Optuna's trials and of MLflow's runs, straight from the files."""
+    found = []
+    for name, query in (
+        ("optuna", "select state from trials"),
+        ("mlflow", "select status from runs"),
+    ):
+        with sqlite3.connect(stores.folder / f"{name}.db") as connection:
+            found.append(Counter(row[0] for row in connection.execute(query)))
+        connection.close()
+    return found[0], found[1]
+
+
+def test_a_sweep_ends_with_the_asked_number_and_goes_on(stores: Stores) -> None:
+    """Four are trained; the same command adds nothing; a higher cap adds what is missing."""
+    record, events = go(build(), stores)
+    assert [row.state for row in record.rows].count("finished") == 4
+    ended = [event for event in events if event.kind == "ended"]
+    assert ended[-1].done == ended[-1].total == 4
+
+    again, events = go(build(), stores)
+    assert again.rows == record.rows
+    assert events == []
+
+    more, events = go(build(run_cap=5), stores)
+    assert len({row.name for row in more.rows}) == len(more.rows)
+    assert [row.state for row in more.rows].count("finished") == 5
+    assert len([event for event in events if event.state == "finished"]) == 1
+    assert set(statuses(stores)[1]) <= {"FINISHED", "KILLED"}
+
+
+def test_what_is_recorded_is_complete(stores: Stores) -> None:
+    """Every metric, param and tag of the contract stands on a finished run."""
+    import mlflow
+
+    record, _ = go(build(run_cap=1), stores)
+    [row] = [row for row in record.rows if row.state == "finished"]
+    client = mlflow.MlflowClient(stores.tracking_uri)
+    run = client.get_run(row.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.width"] == str(row.params["model.width"])
+    for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy"):
+        assert len(client.get_metric_history(row.run_id, name)) == 1
+    assert row.metrics["audit/macs_fvcore"] == row.metrics["footprint/macs"]
+    for tag in ("torch", "device", "edgebench.git_commit", "dataset.digest", "seed"):
+        assert run.data.tags[tag]
+    [model] = client.search_logged_models([run.info.experiment_id])
+    assert model.source_run_id == row.run_id
+    parent = client.get_run(run.data.tags["mlflow.parentRunId"])
+    assert (parent.info.status, parent.data.tags["kind"]) == ("FINISHED", "sweep")
+    assert parent.data.metrics["trials/finished"] == 1
+
+
+def test_only_the_front_is_examined_on_the_test_split(stores: Stores) -> None:
+    """Members have a test accuracy, the others none."""
+    record, _ = go(build(run_cap=5), stores)
+    members = {row.trial for row in front(record.rows, record.objectives)}
+    examined = {row.trial for row in record.rows if "test/accuracy" in row.metrics}
+    assert examined == members
+
+
+def test_over_the_budget_is_refused_and_shown(stores: Stores) -> None:
+    """A refusal is told, shown with its reason, and does not use up the cap."""
+    budget = {"rom_bytes": 60_000}
+    record, _ = go(build(budget=budget, method="random", run_cap=5, seed=1), stores)
+    states = Counter(row.state for row in record.rows)
+    assert states["finished"] == 5
+    assert states["refused"] >= 1
+    for row in record.rows:
+        over = row.metrics["footprint/rom_bytes"] > 60_000
+        assert over == (row.state == "refused")
+        if over:
+            assert row.reason is not None
+            assert row.reason.startswith("ROM ")
+            assert "val/accuracy_best" not in row.metrics
+    trials, runs = statuses(stores)
+    assert trials["PRUNED"] == states["refused"]
+    assert runs["KILLED"] == states["refused"]
+
+
+def test_an_impossible_budget_ends(stores: Stores) -> None:
+    """The space is finite and all of it is refused: the search stops, nothing is trained."""
+    record, events = go(build(budget={"rom_bytes": 10}), stores)
+    assert {row.state for row in record.rows} == {"refused"}
+    assert len(record.rows) == 9  # vgg: 3 widths x 2 hidden, gap: 3 widths
+    assert not [event for event in events if event.kind == "epoch"]
+
+
+def test_a_failed_candidate_is_a_row(stores: Stores) -> None:
+    """The loss diverges for one of two; the sweep goes on."""
+    parameters = {
+        "model.family": "gap",
+        "model.width": 4,
+        **FAST,
+        "train.optimizer": "sgd",
+        "train.schedule": "constant",
+        "train.learning_rate": {"values": [1.0e30, 0.01]},
+    }
+    record, _ = go(build(method="grid", run_cap=2, parameters=parameters), stores)
+    assert [row.state for row in record.rows] == ["failed", "finished"]
+    assert record.rows[0].reason is not None
+    assert record.rows[0].reason.startswith("the training loss became")
+    assert statuses(stores)[1]["FAILED"] == 1
+
+
+def test_a_repeated_proposal_is_answered_from_the_record(stores: Stores) -> None:
+    """The sampler is told the first answer; nothing is trained, no run is made."""
+    parameters = {"model.family": "gap", "model.width": {"values": [4, 6]}, **FAST}
+    built = build(parameters=parameters, run_cap=1)
+    record, _ = go(built, stores)
+    [row] = record.rows
+    proposals = Proposals(build(parameters=parameters, run_cap=2), stores.storage)
+    proposals.study.enqueue_trial({"model.width": row.params["model.width"]})
+    proposal = proposals.next(())
+    assert proposal is not None
+    assert proposal[1].params["model.width"] != row.params["model.width"]
+    first, repeated = proposals.study.trials[:2]
+    assert repeated.user_attrs["duplicate_of"] == first.number
+    assert repeated.values == first.values
+
+
+def test_a_finite_space_is_exhausted_and_then_ends(stores: Stores) -> None:
+    """Asked for more than there is: each configuration once, whatever the sampler repeats."""
+    parameters = {"model.family": "gap", "model.width": {"values": [4, 6, 8]}, **FAST}
+    record, _ = go(build(method="tpe", parameters=parameters, run_cap=50), stores)
+    assert sorted(row.params["model.width"] for row in record.rows) == [4, 6, 8]
+
+
+def test_a_grid_goes_in_order(stores: Stores) -> None:
+    """Every configuration, in the order of the file."""
+    parameters = {"model.family": {"values": ["vgg", "gap"]}, "model.width": 4, **FAST}
+    record, _ = go(build(method="grid", parameters=parameters, run_cap=9), stores)
+    assert [row.params["model.family"] for row in record.rows] == ["vgg", "gap"]
+
+
+def test_two_workers_run_different_candidates(stores: Stores) -> None:
+    """Both are used, no candidate twice, the count is exact."""
+    record, events = go(build(run_cap=5, method="random"), stores, workers=2)
+    assert [row.state for row in record.rows].count("finished") == 5
+    keys = {TrialConfig(dict(row.params), "synthetic").key for row in record.rows}
+    assert len(keys) == len(record.rows)
+    under_way = most = 0
+    for event in events:
+        under_way += {"started": 1, "ended": -1}.get(event.kind, 0)
+        most = max(most, under_way)
+    assert most == 2
+
+
+def test_another_search_of_the_same_name_is_refused(stores: Stores) -> None:
+    """What changed is named, and the way out."""
+    go(build(run_cap=1), stores)
+    changed = CONTENT["parameters"] | {"model.width": {"values": [4, 8]}}
+    with pytest.raises(EdgebenchError) as caught:
+        go(build(parameters=changed, seed=7), stores)
+    assert str(caught.value) == (
+        "the study 'try' holds another search: seed, model.width changed; go on with the old "
+        "file, or give this one its own name with --set name=try-2"
+    )
+
+
+def test_a_timeout_starts_no_further_trial(stores: Stores) -> None:
+    """What is under way ends; nothing new begins."""
+    record, _ = go(build(run_cap=50), stores, timeout=0.01)
+    assert [row.state for row in record.rows] in ([], ["finished"])
+
+
+COMMAND = [sys.executable, "-m", "edgebench.cli", "sweep"]
+
+
+def start(stores: Stores, *, epochs: int, trials: int = 3) -> subprocess.Popen[str]:
+    """Start the command line on the small sweep, each trial long enough to be cut off."""
+    import yaml
+
+    file = stores.folder.parent / "try.yaml"
+    file.write_text(yaml.safe_dump(CONTENT | {"run_cap": trials}))
+    words = ["--set", f"train.epochs={epochs}", "--set", "model.hidden=8", "--set", "method=grid"]
+    words += ["--set", "model.family=vgg", "--data-dir", str(stores.folder.parent / "data")]
+    words += ["--storage", stores.storage, "--tracking-uri", stores.tracking_uri]
+    return subprocess.Popen(
+        [*COMMAND, str(file), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_epoch(stores: Stores, trial: int) -> None:
+    """Wait until ``trial`` (counted from 1) has written an epoch."""
+    query = (
+        "select count(distinct r.run_uuid) from runs r join metrics m on m.run_uuid = r.run_uuid "
+        "where m.key = 'train/loss'"
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with sqlite3.connect(stores.folder / "mlflow.db", timeout=30) as connection:
+            [(count,)] = connection.execute(query)
+        connection.close()
+        if count >= trial:
+            return
+        time.sleep(0.05)
+    raise AssertionError("no epoch was written")
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_the_same_command_continues_what_a_signal_cut_off(stores: Stores, name: str) -> None:
+    """Nothing finished is lost or repeated, nothing stays running, the count is honoured."""
+    number = signal.Signals[name]
+    process = start(stores, epochs=30)
+    wait_for_epoch(stores, 2)  # the second trial is under way
+    os.kill(process.pid, number)
+    _, complaint = process.communicate(timeout=60)
+    finished_before = statuses(stores)[0]["COMPLETE"]
+    assert finished_before == 1
+    if number == signal.SIGKILL:
+        assert statuses(stores)[0]["RUNNING"] == 1
+    else:
+        assert process.returncode == 128 + number
+        assert "the same command goes on" in complaint
+        assert "Traceback" not in complaint
+        assert statuses(stores)[0]["RUNNING"] == statuses(stores)[1]["RUNNING"] == 0
+    process = start(stores, epochs=30)
+    table, complaint = process.communicate(timeout=200)
+    assert process.returncode == 0, complaint
+    trials, runs = statuses(stores)
+    assert trials == {"COMPLETE": 3, "FAIL": 1}
+    assert runs == {"FINISHED": 4, "KILLED": 1}  # three trials and the sweep itself
+    assert "Trials of try" in table
+
+
+def test_a_worker_killed_by_the_system_is_a_failed_trial(stores: Stores) -> None:
+    """What the out-of-memory killer does: the row says so, the sweep goes on with a new worker."""
+    import psutil
+
+    process = start(stores, epochs=30, trials=2)
+    wait_for_epoch(stores, 1)
+    [worker] = [
+        child
+        for child in psutil.Process(process.pid).children()
+        if "spawn_main" in " ".join(child.cmdline())
+    ]
+    worker.kill()
+    table, complaint = process.communicate(timeout=200)
+    assert process.returncode == 0, complaint
+    assert "failed: the worker process ended with signal 9 (out of memory?)" in table
+    assert statuses(stores)[1] == {"FINISHED": 2, "FAILED": 1}
+
+
+def test_a_study_is_run_by_one_process_at_a_time(stores: Stores) -> None:
+    """The second one is told, and changes nothing."""
+    process = start(stores, epochs=200)
+    wait_for_epoch(stores, 1)
+    with pytest.raises(EdgebenchError, match=r"^the study 'try' is being run by another process"):
+        go(build(), stores)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert statuses(stores)[0]["RUNNING"] == 0
+
+
+def test_a_store_cut_off_while_it_was_made_is_made_again(tmp_path: Path) -> None:
+    """Half a database has another name; the next start makes it whole."""
+    stores = Stores(tmp_path / "mlruns")
+    stores.folder.mkdir()
+    (stores.folder / ".mlflow.db.unfinished").write_bytes(b"half")
+    (stores.folder / ".mlflow.db.unfinished-journal").write_bytes(b"half")
+    record, _ = go(build(run_cap=1), stores)
+    assert len(record.rows) == 1
+    assert not list(stores.folder.glob("*unfinished*"))

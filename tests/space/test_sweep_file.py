@@ -1,0 +1,194 @@
+"""Sweep files: what is accepted, and every mistake named at once, literally."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgebench import yaml12
+from edgebench.errors import EdgebenchError
+from edgebench.space import file as sweep
+from edgebench.space.candidates import Axis, Sweep
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "sweeps"
+SHIPPED = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
+BASE: dict[str, Any] = {
+    "name": "try",
+    "run_cap": 4,
+    "metrics": [{"name": "val/accuracy_best", "goal": "maximize"}],
+    "parameters": {"model.family": "gap"},
+}
+
+
+def build(**changed: Any) -> Sweep:
+    """Build the smallest sweep with some parts changed."""
+    return sweep.build({**BASE, **changed})
+
+
+def mistakes(**changed: Any) -> list[str]:
+    """Return what is said of a sweep with some parts changed."""
+    with pytest.raises(EdgebenchError) as caught:
+        build(**changed)
+    return list(caught.value.mistakes)
+
+
+def axis(form: Any, name: str = "train.learning_rate") -> Axis:
+    """Return one axis as read."""
+    built = build(parameters={"model.family": "gap", name: form})
+    return next(found for found in built.axes if found.name == name)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_sweeps_are_valid_and_say_what_they_cost(path: Path) -> None:
+    """Each opens with its purpose, cost and expected result, and runs from README's folder."""
+    text = path.read_text()
+    assert all(f"# {word}:" in text for word in ("Purpose", "Cost", "Expected", "Run"))
+    assert sweep.load(path).name == path.stem
+
+
+def test_table1_is_exactly_the_references_two_networks() -> None:
+    """Both families at their defaults, the recipe at its defaults, nothing else."""
+    configurations = sweep.load(SHIPPED[0].parent / "table1.yaml").configurations()
+    assert configurations is not None
+    assert [(c.family, c.model_options, c.recipe.epochs) for c in configurations] == [
+        ("vgg", {}, 15),
+        ("gap", {}, 15),
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(GOLDEN.glob("*.yaml")) or ["no golden files"], ids=lambda path: Path(path).stem
+)
+def test_every_mistake_of_a_file_is_named_at_once(path: Path) -> None:
+    """The messages are those in the .txt file beside it."""
+    with pytest.raises(EdgebenchError) as caught:
+        sweep.load(path)
+    expected = path.with_suffix(".txt").read_text().splitlines()
+    assert list(caught.value.mistakes) == expected
+
+
+def test_wandb_rules_decide_the_distribution() -> None:
+    """Integer bounds make an integer axis, others a uniform one; a name may say otherwise."""
+    assert axis({"min": 1, "max": 20}, "train.epochs").choices() == tuple(range(1, 21))
+    assert axis({"min": 8, "max": 32, "q": 8}, "model.width").choices() == (8, 16, 24, 32)
+    assert axis({"min": 0.1, "max": 1.0}).choices() is None
+    logarithmic = axis({"min": 1e-4, "max": 1e-2, "distribution": "log_uniform_values"})
+    assert (logarithmic.log, logarithmic.integer) == (True, False)
+    assert axis({"min": 0.1, "max": 0.3, "q": 0.1}).choices() == pytest.approx((0.1, 0.2, 0.3))
+    assert axis({"min": 1, "max": 2, "distribution": "uniform"}).integer is False
+
+
+def test_a_scalar_is_a_constant() -> None:
+    """``train.epochs: 15`` is one value."""
+    assert axis(15, "train.epochs").choices() == (15,)
+
+
+def test_a_budget_comes_from_the_board_or_from_limits() -> None:
+    """A target's flash and RAM less the reserves; explicit limits join or replace them."""
+    by_board = build(budget={"target": "stm32f746g-disco"}).budget
+    assert by_board is not None
+    assert by_board.target == "stm32f746g-disco"
+    assert set(by_board.limits) == {"rom_bytes", "ram_bytes"}
+    assert by_board.limits["rom_bytes"] <= 1048576
+    both = build(budget={"target": "stm32f746g-disco", "ram_bytes": 5000, "macc": 7}).budget
+    assert both is not None
+    assert (both.limits["ram_bytes"], both.limits["macc"]) == (5000, 7)
+    int8 = build(budget={"target": "stm32f746g-disco", "dtype": "int8"})
+    assert int8.budget is not None
+    assert set(int8.budget.limits) == {"rom_bytes_int8", "ram_bytes_int8"}
+    assert int8.int8
+
+
+def test_int8_follows_from_what_is_asked() -> None:
+    """An int8 figure among objectives or limits turns the int8 export on."""
+    assert not build().int8
+    assert build(budget={"rom_bytes_int8": 1000}).int8
+    assert build(export={"int8": True}).int8
+    assert mistakes(budget={"rom_bytes_int8": 1000}, export={"int8": False}) == [
+        "export.int8: is false, but 'rom_bytes_int8' needs the int8 model"
+    ]
+
+
+def test_the_test_split_is_sealed() -> None:
+    """No search may optimise what it must not read."""
+    assert mistakes(metrics=[{"name": "test/accuracy", "goal": "maximize"}]) == [
+        (
+            "metrics[0].name: 'test/accuracy' is sealed: a search never reads the test split; the "
+            "nearest valid value is 'val/accuracy_best'"
+        )
+    ]
+
+
+def test_an_option_that_one_family_lacks_needs_a_condition() -> None:
+    """The message shows the line to add; with it the file is valid."""
+    parameters: dict[str, Any] = {
+        "model.family": {"values": ["vgg", "gap"]},
+        "model.hidden": {"values": [16, 32]},
+    }
+    assert mistakes(parameters=parameters) == [
+        "parameters.model.hidden: gap has no option 'hidden'; add when: {model.family: vgg}"
+    ]
+    parameters["model.hidden"]["when"] = {"model.family": "vgg"}
+    configurations = build(parameters=parameters).configurations()
+    assert configurations is not None
+    assert [dict(c.params) for c in configurations] == [
+        {"model.family": "vgg", "model.hidden": 16},
+        {"model.family": "vgg", "model.hidden": 32},
+        {"model.family": "gap"},
+    ]
+
+
+def test_conditions_that_depend_on_each_other_are_refused() -> None:
+    """There is no order in which they could be drawn."""
+    parameters = {
+        "model.family": "gap",
+        "model.width": {"values": [8, 16], "when": {"model.blocks": 2}},
+        "model.blocks": {"values": [2, 3], "when": {"model.width": 8}},
+    }
+    assert mistakes(parameters=parameters) == [
+        "parameters: model.width, model.blocks depend on each other by 'when'"
+    ]
+
+
+def test_an_endless_space_needs_a_cap_and_is_no_grid() -> None:
+    """A continuous axis cannot be enumerated."""
+    parameters = {"model.family": "gap", "train.learning_rate": {"min": 0.001, "max": 0.01}}
+    assert mistakes(parameters=parameters, run_cap=None) == [
+        "run_cap: is missing; with method 'tpe' say how many runs"
+    ]
+    assert mistakes(parameters=parameters, method="grid") == [
+        "method: a grid tries every configuration, but train.learning_rate is continuous; use 'tpe'"
+    ]
+
+
+def test_overrides_are_validated_like_the_file(tmp_path: Path) -> None:
+    """``--set`` reaches parameters by name and anything else by key; its mistakes have paths."""
+    path = tmp_path / "s.yaml"
+    path.write_text((SHIPPED[0].parent / "quickstart.yaml").read_text())
+    changed = {"model.width": 8, "train.epochs": [1, 2], "run_cap": 3, "budget.rom_bytes": 9}
+    with pytest.raises(EdgebenchError) as caught:
+        sweep.load(path, changed)
+    assert (
+        str(caught.value)
+        == "parameters.train.epochs: [1, 2] should be a number, a text, true or false"
+    )
+    loaded = sweep.load(path, changed | {"train.epochs": {"values": [1, 2]}})
+    assert loaded.run_cap == 3
+    assert loaded.budget is not None
+    assert loaded.budget.limits["rom_bytes"] == 9
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    """A list, or nothing at all."""
+    path = tmp_path / "s.yaml"
+    path.write_text("- 1\n")
+    with pytest.raises(EdgebenchError, match="a sweep is a mapping"):
+        sweep.load(path)
+
+
+def test_the_golden_mistakes_cover_three_kinds() -> None:
+    """The golden folder is read, and at least one of its files has many mistakes."""
+    assert yaml12.read(GOLDEN / "many.yaml")
+    assert len((GOLDEN / "many.txt").read_text().splitlines()) > 10
