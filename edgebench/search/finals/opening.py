@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgebench.errors import CheckFailed, EdgebenchError
-from edgebench.search.finals.members import TEST, Finals, Member
+from edgebench.report import TEST, Finals, Member
 from edgebench.search.finals.plan import Plan
 from edgebench.search.finals.retraining import Retraining
 from edgebench.search.study import Observer, Settings, alone
@@ -78,7 +78,7 @@ def finalize(
             log.log_final(member.row.run_id, member.figures())
         openings[-1]["complete"] = True
         log.record_openings(openings)
-    return Finals(study, openings, finals)
+    return Finals(study, openings, finals, record.dtype)
 
 
 def _openings(

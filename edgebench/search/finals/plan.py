@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from edgebench.errors import EdgebenchError
 from edgebench.record import Facts, Row, StudyRecord
-from edgebench.report import front, ranked
-from edgebench.search.finals.members import Member
+from edgebench.report import Member, front, ranked
 from edgebench.search.worker import Worker
 from edgebench.space import TrialConfig
 from edgebench.tracking import StudyLog
