@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,48 +11,56 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
+from edgebench.record import Objective, State
+from edgebench.units import label, quantity, text
+
 if TYPE_CHECKING:
     from edgebench.search import Event
 
 EPOCH_LINES_EVERY = 20.0  # seconds between plain lines about epochs: a log, not a flood
+WIDE = 110  # columns from which on bars are long and figures have their whole name
+ACCURACY = Objective("val/accuracy_best", "maximize")
 
 
 @contextmanager
-def shown(quiet: bool) -> Iterator[Callable[[Event], None]]:
-    """Yield the observer of a search; everything it shows goes to stderr."""
+def shown(quiet: bool, sought: Objective = ACCURACY) -> Iterator[Callable[[Event], None]]:
+    """Yield the observer of a search; everything it shows goes to stderr.
+
+    ``sought`` is the study's first objective: what is shown of a trial that ended, and of the best.
+    """
     if quiet:
         yield lambda event: None  # noqa: ARG005 - an observer that shows nothing
     elif sys.stderr.isatty():
-        with _Display() as display:
+        with _Display(sought) as display:
             yield display
     else:
-        yield _Lines()
+        yield _Lines(sought)
 
 
 class _Lines:
     """One line a trial, and now and then one about its epochs."""
 
-    def __init__(self) -> None:
+    def __init__(self, sought: Objective) -> None:
+        self._sought = sought
         self._last = time.monotonic()
 
     def __call__(self, event: Event) -> None:
         if event.kind == "epoch":
             if time.monotonic() - self._last < EPOCH_LINES_EVERY:
                 return
-            accuracy = event.metrics["val/accuracy"]
-            text = f"{event.name} epoch {event.epoch}/{event.epochs} val {accuracy:.2%}"
+            line = f"{event.name} epoch {event.epoch}/{event.epochs} {epoch_text(event)}".rstrip()
         elif event.kind == "ended":
-            text = f"[{event.done}/{event.total}] {_ended(event)}{_left(event)}"
+            line = f"[{event.done}/{event.total}] {end_text(event, self._sought)}{left_text(event)}"
         else:
             return
         self._last = time.monotonic()
-        click.echo(text, err=True)
+        click.echo(line, err=True)
 
 
 class _Display:
     """A rich display: the sweep's bar, a bar for each trial under way, the best so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, sought: Objective) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -61,54 +70,95 @@ class _Display:
             TimeElapsedColumn,
         )
 
+        console = Console(stderr=True)
+        self._wide = console.width >= WIDE
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24 if self._wide else 8),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            *([TimeElapsedColumn()] if self._wide else []),
             TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
+            console=console,
         )
+        self._sought = sought
         self._sweep = self._progress.add_task("trials", total=None, note="")
         self._trials: dict[str, object] = {}
-        self._best = 0.0
+        self._best = math.nan
 
     def __enter__(self) -> Self:
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        for task in self._trials.values():  # cut off: a bar that stands still would say nothing
+            self._progress.remove_task(task)  # type: ignore[arg-type]  # a TaskID
         self._progress.stop()
 
     def __call__(self, event: Event) -> None:
         if event.kind == "started":
             self._trials[event.name] = self._progress.add_task(
-                event.name, total=event.epochs, note="gate"
+                event.name, total=event.epochs, note="starts"
             )
         elif event.kind == "epoch":
-            note = f"val {event.metrics['val/accuracy']:.2%}"
-            self._progress.update(self._trials[event.name], completed=event.epoch, note=note)  # type: ignore[arg-type]  # a TaskID
+            self._progress.update(
+                self._trials[event.name],  # type: ignore[arg-type]  # a TaskID
+                completed=event.epoch,
+                note=epoch_text(event, named=self._wide),
+            )
         else:
             self._progress.remove_task(self._trials.pop(event.name))  # type: ignore[arg-type]  # a TaskID
-            self._best = max(self._best, event.metrics.get("val/accuracy_best", 0.0))
-            self._progress.console.print(_ended(event), highlight=False, markup=False)
-        best = f"best val {self._best:.2%}" if self._best else ""
+            self._best = better(self._best, event, self._sought)
+            self._progress.console.print(
+                end_text(event, self._sought), highlight=False, markup=False
+            )
+        name = self._sought.name
+        best = "" if math.isnan(self._best) else written(name, self._best, named=self._wide)
         self._progress.update(
-            self._sweep, completed=event.done, total=event.total, note=best + _left(event)
+            self._sweep,
+            completed=event.done,
+            total=event.total,
+            note=((best and f"best {best}") + left_text(event)).removeprefix(", "),
         )
 
 
-def _ended(event: Event) -> str:
-    if event.state != "finished":
+def written(name: str, value: float, *, named: bool = True) -> str:
+    """Return a figure as text, with its name where asked: ``accuracy int8 85.26 %``."""
+    number = text(quantity(name, value))
+    return f"{label(name)} {number}" if named else number
+
+
+def better(best: float, event: Event, sought: Objective) -> float:
+    """Return the better of the best so far (NaN where none is) and a trial that ended."""
+    value = event.metrics.get(sought.name, math.nan)
+    if event.state != State.FINISHED or math.isnan(value):
+        return best
+    if math.isnan(best):
+        return value
+    return max(best, value) if sought.goal == "maximize" else min(best, value)
+
+
+def epoch_text(event: Event, *, named: bool = True) -> str:
+    """Return the validation accuracy after an epoch, of the model that trains."""
+    name = "val/accuracy"
+    if name not in event.metrics:
+        return ""
+    return ("" if named else "val ") + written(name, event.metrics[name], named=named)
+
+
+def end_text(event: Event, sought: Objective) -> str:
+    """Say what became of a trial: its value of the first objective, or its state and reason."""
+    if event.state != State.FINISHED:
         reason = (event.reason or "").splitlines()
         return f"{event.name} {event.state}: {reason[0] if reason else ''}"
-    accuracy = event.metrics["val/accuracy_best"]
-    seconds = event.metrics["time/train_s"]
-    return f"{event.name} val {accuracy:.2%} in {seconds:.0f} s"
+    value, seconds = event.metrics.get(sought.name), event.metrics.get("time/train_s")
+    shown_value = "" if value is None else f" {written(sought.name, value)}"
+    return f"{event.name}{shown_value}" + ("" if seconds is None else f" in {seconds:.0f} s")
 
 
-def _left(event: Event) -> str:
+def left_text(event: Event) -> str:
+    """Return how long the rest is likely to take, or nothing where that is not known."""
     if event.seconds_left is None or event.done >= (event.total or 0):
         return ""
     minutes, seconds = divmod(round(event.seconds_left), 60)
-    return f", about {minutes} min {seconds:02d} s left"
+    spelled = f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+    return f", about {spelled} left"
