@@ -5,14 +5,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+
+from edgebench.metrics import Goal
 
 OPTUNA_STORE = "sqlite:///mlruns/optuna.db"
 MLFLOW_STORE = "sqlite:///mlruns/mlflow.db"
 """Where a study is kept unless a command is told otherwise: in the folder it runs from."""
 
 Scalar = bool | int | float | str
-Goal = Literal["maximize", "minimize"]
 
 
 class State(enum.StrEnum):
@@ -106,3 +106,18 @@ class Facts:
     dataset_digest: str
     split_sizes: Mapping[str, int]
     environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The permission to read a test split, which only its record gives.
+
+    Attributes:
+        when: ISO time in UTC.
+        by: The command that opened it.
+        details: For which trials, seeds, ...; plain JSON data.
+    """
+
+    when: str
+    by: str
+    details: Mapping[str, object] = field(default_factory=dict)

@@ -14,8 +14,8 @@ PACKAGE = ROOT / "edgebench"
 ORDER = (
     "errors",
     "registry",
-    "record",
     "metrics",
+    "record",
     "units",
     "yaml12",
     "data",
@@ -43,7 +43,7 @@ ALONE = {
     "models": {"errors", "registry"},
     "training": {"errors", "registry", "data"},
     "profiling": {"errors"},
-    "report": {"errors", "record", "metrics", "units"},
+    "report": {"errors", "metrics", "record", "units"},
 }
 """Rooms that can be used by themselves, with all that they import of edgebench."""
 
