@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from edgebench.profiling import profile
 from edgebench.record import Opening, State
 from edgebench.registry import bind
 from edgebench.space import INT8, Budget, TrialConfig
-from edgebench.training import Epoch, TrainingFailed, train
+from edgebench.training import Observer, TrainingFailed, train
 
 MAX_ABS_DIFF = 1e-3
 MIN_AGREEMENT = 0.999
@@ -136,12 +136,12 @@ def run(
     *,
     data_dir: Path,
     device: torch.device,
-    on_epoch: Callable[[int, Epoch], str | None],
+    observers: Sequence[Observer] = (),
 ) -> Outcome:
     """Train a candidate that ``gate`` admitted, export it and prove it.
 
-    ``on_epoch`` returns why to stop, or None. What goes wrong with the candidate is an outcome;
-    what goes wrong with the request (no such data) is raised.
+    What goes wrong with the candidate is an outcome, and so is that an observer stopped it; what
+    goes wrong with the request (no such data) is raised.
 
     Raises:
         EdgebenchError: The data set cannot be read.
@@ -153,7 +153,7 @@ def run(
         metrics = dict(gate.metrics)
         metrics["audit/macs_fvcore"] = _audited(model, dataset, int(metrics["footprint/macs"]))
         training = train(
-            model, dataset, config.recipe, device=device, seed=config.seed, on_epoch=_told(on_epoch)
+            model, dataset, config.recipe, device=device, seed=config.seed, observers=observers
         )
         metrics["val/accuracy_best"] = training.best_accuracy
         metrics["val/epoch_best"] = training.best_epoch
@@ -161,6 +161,8 @@ def run(
         outcome = replace(
             outcome, metrics=metrics, curve=training.curve, precision=training.precision
         )
+        if training.stopped:
+            return replace(outcome, state=State.PRUNED, reason=training.stopped)
         proven = _proven(model, dataset, gate, int8=config.int8)
     except (TrainingFailed, CheckFailed) as failure:
         return replace(outcome, reason=str(failure))
@@ -243,10 +245,3 @@ def _checkpoint(model: nn.Module) -> bytes:
     buffer = io.BytesIO()
     torch.save(weights, buffer)
     return buffer.getvalue()
-
-
-def _told(on_epoch: Callable[[int, Epoch], str | None]) -> Callable[[int, Epoch], None]:
-    def tell(number: int, metrics: Epoch) -> None:
-        on_epoch(number, metrics)
-
-    return tell

@@ -75,16 +75,23 @@ class RunTrial:
     def run(self, worker: Worker) -> Outcome:
         """Return what became of it."""
         from edgebench import trial
+        from edgebench.training import Observer, Stop
 
-        def on_epoch(number: int, metrics: Mapping[str, float]) -> str | None:
-            return worker.tell(EpochEnded(number, dict(metrics)), self.replies).stop
+        tell, replies = worker.tell, self.replies
+
+        class Reporter(Observer):
+            """Tells each epoch, and stops where the reply says so."""
+
+            def on_epoch(self, number: int, metrics: dict[str, float]) -> Stop | None:
+                reply = tell(EpochEnded(number, dict(metrics)), replies)
+                return Stop(reply.stop) if reply.stop else None
 
         return trial.run(
             self.config,
             self.gate,
             data_dir=worker.data_dir,
             device=worker.device,
-            on_epoch=on_epoch,
+            observers=[Reporter()],
         )
 
 
