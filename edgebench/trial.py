@@ -26,8 +26,9 @@ from edgebench.export import (
 from edgebench.footprint import measure
 from edgebench.models import MODELS
 from edgebench.profiling import profile
+from edgebench.registry import bind
 from edgebench.space import INT8, Budget, TrialConfig
-from edgebench.training import Epoch, TrainingFailed, train
+from edgebench.training import Epoch, Observer, Stop, TrainingFailed, train
 
 MAX_ABS_DIFF = 1e-3
 MIN_AGREEMENT = 0.999
@@ -75,7 +76,20 @@ def build(config: TrialConfig, dataset: Dataset) -> nn.Module:
     """
     torch.manual_seed(config.seed)
     family = MODELS[config.family]
-    return family(dataset.input_shape, len(dataset.classes), **config.model_options)
+    options = bind(family, config.model_options)
+    return family(dataset.input_shape, len(dataset.classes), **options)
+
+
+@dataclass
+class _EpochsTold(Observer):
+    """Hands each epoch to a function."""
+
+    tell: Callable[[int, Epoch], None]
+
+    def on_epoch(self, number: int, metrics: Epoch) -> Stop | None:
+        """Hand the epoch on; training is never stopped."""
+        self.tell(number, metrics)
+        return None
 
 
 def run(
@@ -106,7 +120,12 @@ def run(
         metrics = dict(gate.metrics)
         metrics["audit/macs_fvcore"] = _audited(model, dataset, int(metrics["footprint/macs"]))
         training = train(
-            model, dataset, config.recipe, device=device, seed=config.seed, on_epoch=on_epoch
+            model,
+            dataset,
+            config.recipe,
+            device=device,
+            seed=config.seed,
+            observers=[_EpochsTold(on_epoch)],
         )
         proven = _proven(model, dataset, gate, int8=config.int8)
     except (TrainingFailed, CheckFailed) as failure:

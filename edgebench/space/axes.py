@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgebench.errors import nearest, unknown
 from edgebench.models import MODELS
 from edgebench.record import Scalar
-from edgebench.registry import Option, options
+from edgebench.registry import Option, active_options, options
 from edgebench.space.candidates import FAMILY, Axis
 from edgebench.training import Recipe
 
@@ -167,13 +167,15 @@ def _option_mistakes(axis: Axis, axes: Mapping[str, Axis]) -> list[str]:
         return [f"{path}: {unknown(MODELS.kind, str(value), MODELS)}" for value in wrong]
     section, _, option = axis.name.partition(".")
     if section == "train":
-        known = options(Recipe)
+        known = _options_with_members(Recipe)
         if option not in known:
             return [f"{path}: {unknown('option of train', option, known)}"]
         return _value_mistakes(known[option], tried, path)
     if section != "model":
-        names = [FAMILY, *(f"train.{name}" for name in options(Recipe))]
-        names += [f"model.{name}" for family in MODELS.values() for name in options(family)]
+        names = [FAMILY, *(f"train.{name}" for name in _options_with_members(Recipe))]
+        names += [
+            f"model.{name}" for family in MODELS.values() for name in _options_with_members(family)
+        ]
         return [f"{path}: {unknown('axis', axis.name, set(names))}"]
     return _family_mistakes(axis, axes, option, tried)
 
@@ -184,9 +186,9 @@ def _family_mistakes(
     path = f"parameters.{axis.name}"
     searched = axes[FAMILY].choices() if FAMILY in axes else ()
     families = [name for name in axis.when.get(FAMILY, searched or ()) if name in MODELS]
-    having = [name for name in families if option in options(MODELS[str(name)])]
+    having = [name for name in families if option in _options_with_members(MODELS[str(name)])]
     if not having:
-        known = {name for family in families for name in options(MODELS[str(family)])}
+        known = {name for family in families for name in _options_with_members(MODELS[str(family)])}
         return [f"{path}: {unknown('option of model', option, known)}"] if families else []
     lacking = [str(name) for name in families if name not in having]
     if lacking:
@@ -198,9 +200,21 @@ def _family_mistakes(
     every = [
         mistake
         for name in having
-        for mistake in _value_mistakes(options(MODELS[str(name)])[option], tried, path)
+        for mistake in _value_mistakes(
+            _options_with_members(MODELS[str(name)])[option], tried, path
+        )
     ]
     return list(dict.fromkeys(every))
+
+
+def _options_with_members(factory: Callable[..., Any]) -> dict[str, Option]:
+    """Return the options of ``factory`` and of every member that one of them can choose."""
+    known = options(factory)
+    found = dict(known)
+    for name, option in known.items():
+        for member in option.registry or ():
+            found |= active_options(factory, {name: member})
+    return found
 
 
 def _number(axis: Axis, bound: float) -> Scalar:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from edgebench.models import MODELS
 from edgebench.record import Objective, Scalar
-from edgebench.registry import options
+from edgebench.registry import bind, resolved
 from edgebench.training import Recipe
 from edgebench.units import label
 
@@ -122,16 +122,15 @@ class TrialConfig:
     @property
     def recipe(self) -> Recipe:
         """The training recipe."""
-        return Recipe(**self._part("train."))
+        return Recipe(**bind(Recipe, self._part("train.")))
 
     @property
     def key(self) -> str:
         """Identify what is trained: equal keys mean the same result, whatever was left unsaid."""
-        defaults = {name: option.default for name, option in options(MODELS[self.family]).items()}
         content = {
             "family": self.family,
-            "model": defaults | self.model_options,
-            "recipe": asdict(self.recipe),
+            "model": resolved(MODELS[self.family], self.model_options),
+            "recipe": resolved(Recipe, self._part("train.")),
             "dataset": self.dataset,
             "seed": self.seed,
             "split_seed": self.split_seed,
