@@ -10,6 +10,7 @@ from edgebench.footprint import st
 from edgebench.footprint.conventions import CONVENTIONS, Convention, Memory
 from edgebench.footprint.kernels import Kernel, Schedule
 from edgebench.footprint.planning import Plan
+from edgebench.metrics import figures
 from edgebench.profiling import Profile
 
 
@@ -90,8 +91,8 @@ class Footprint:
 
     def metrics(self, suffix: str = "") -> dict[str, int]:
         """Return the figures under the names they are recorded by."""
-        names = ("macs", "macc", "parameters", "rom_bytes", "ram_bytes", "activations_bytes")
-        return {f"footprint/{name}{suffix}": getattr(self, name) for name in names}
+        recorded = [metric for metric in figures("float32") if metric.footprint]
+        return {f"{metric.name}{suffix}": getattr(self, metric.key) for metric in recorded}
 
 
 def measure(profile: Profile, convention: str = "st") -> Footprint:

@@ -14,6 +14,7 @@ from typing import Any
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.footprint.measure import Footprint
 from edgebench.registry import Registry
+from edgebench.units import over_limit
 
 RESERVE_FLASH_BYTES = 16_384  # vector table, start-up, drivers and a small main program
 RESERVE_RAM_BYTES = 8_192  # stack, heap and the application's own variables
@@ -82,19 +83,19 @@ class Target:
     def _reason(self, footprint: Footprint, limit: str | None, rom: int, ram: int) -> str:
         if limit is None:
             return f"fits {self.name}: {rom:,} B of flash and {ram:,} B of RAM are left"
-        word, used, free, size, reserve, margin = (
+        word, used, free, size, reserve = (
             (
                 "ROM", footprint.rom_bytes, self.free_flash_bytes,
-                self.flash_bytes, self.reserve_flash_bytes, rom,
+                self.flash_bytes, self.reserve_flash_bytes,
             )
             if limit == "flash"
             else (
                 "RAM", footprint.ram_bytes, self.free_ram_bytes,
-                self.ram_bytes, self.reserve_ram_bytes, ram,
+                self.ram_bytes, self.reserve_ram_bytes,
             )
         )  # fmt: skip
         kept = f" ({size:,} B less {reserve:,} B reserved)" if reserve else ""
-        return f"{word} {used:,} B is over {free:,} B of {self.name}{kept} by {-margin:,} B"
+        return over_limit(word, used, free, "B", f"{self.name}{kept}")
 
     def as_dict(self, fit: Fit) -> dict[str, Any]:
         """Return the ``target`` object of ``profile --format json``."""

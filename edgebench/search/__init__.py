@@ -1,7 +1,7 @@
 """The search: Optuna proposes, a pool runs trials, the record is written; and its honest end."""
 
+from edgebench.report import TEST, VALIDATION
 from edgebench.search.finals import Finals, Member, finalize
-from edgebench.search.finals.members import TEST, VALIDATION
 from edgebench.search.pools import POOLS
 from edgebench.search.progress import Event, Observer
 from edgebench.search.settings import Settings

@@ -9,8 +9,8 @@ from typing import Any
 
 from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.record import Opening
+from edgebench.report import TEST, Finals, Member
 from edgebench.search.dispatcher import Dispatcher
-from edgebench.search.finals.members import TEST, Finals, Member
 from edgebench.search.finals.plan import Plan
 from edgebench.search.finals.retraining import Retraining
 from edgebench.search.progress import Observer
@@ -82,7 +82,7 @@ def finalize(
             log.log_metrics(member.row.run_id, member.figures())
         openings[-1] = {**last, "complete": True}
         _recorded(log, len(openings) - 1, openings[-1])
-    return Finals(study, openings, finals)
+    return Finals(study, openings, finals, record.dtype)
 
 
 def _recorded(log: StudyLog, index: int, content: Mapping[str, Any]) -> Opening:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from edgebench.errors import EdgebenchError
 from edgebench.record import Facts, Row, StudyRecord
-from edgebench.report import front, ranked
+from edgebench.report import Member, front, ranked
 from edgebench.search.dispatcher import Dispatcher
-from edgebench.search.finals.members import Member
 from edgebench.search.tasks import Prepare
 from edgebench.space import TrialConfig
 from edgebench.tracking import StudyLog
