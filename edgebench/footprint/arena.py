@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from edgebench.footprint.kernels import Kernel, Schedule
+from edgebench.footprint.kernels import Schedule
 from edgebench.footprint.planning import (
     Buffer,
     Plan,
@@ -64,7 +64,7 @@ def lifetimes(plan: Schedule, extra: Mapping[str, int] | None = None) -> Lifetim
     return Lifetimes(first, last, sizes)
 
 
-def apart(plan: Schedule) -> Plan:
+def disjoint(plan: Schedule) -> Plan:
     """Plan like TFLite Micro: largest first, 16-byte alignment, nothing overlaps."""
     return greedy_by_size(lifetimes(plan).buffers())
 
@@ -219,8 +219,3 @@ def _walk(stages: list[_Stage], peak: int) -> tuple[list[bool], dict[str, _Room]
         chosen[index] = True
         rooms[stage.consumed] = room.under(stage.distance)
     return chosen, rooms
-
-
-def kernel_at(plan: Schedule, step: int) -> Kernel:
-    """Return the kernel of ``step``; the first for what exists before any."""
-    return plan.kernels[min(max(step, 0), len(plan.kernels) - 1)]

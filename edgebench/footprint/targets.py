@@ -12,28 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import EdgebenchError, unknown
+from edgebench.footprint.fit import Fit
 from edgebench.footprint.measure import Footprint
 from edgebench.registry import Registry
 
 RESERVE_FLASH_BYTES = 16_384  # vector table, start-up, drivers and a small main program
 RESERVE_RAM_BYTES = 8_192  # stack, heap and the application's own variables
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Whether a footprint fits a target; margins are bytes and per cent of what is free.
-
-    ``reason`` says by how much the first limit is missed, or how much is left.
-    """
-
-    target: str
-    fits: bool
-    rom_margin_bytes: int
-    rom_margin_percent: float
-    ram_margin_bytes: int
-    ram_margin_percent: float
-    limit: str | None
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -69,8 +53,12 @@ class Target:
         ram = self.free_ram_bytes - footprint.ram_bytes
         limit = "flash" if rom < 0 else "ram" if ram < 0 else None
         return Fit(
-            target=self.name,
+            name=self.name,
             fits=limit is None,
+            flash_bytes=self.flash_bytes,
+            ram_bytes=self.ram_bytes,
+            reserve_flash_bytes=self.reserve_flash_bytes,
+            reserve_ram_bytes=self.reserve_ram_bytes,
             rom_margin_bytes=rom,
             rom_margin_percent=_percent(rom, self.free_flash_bytes),
             ram_margin_bytes=ram,
@@ -95,23 +83,6 @@ class Target:
         )  # fmt: skip
         kept = f" ({size:,} B less {reserve:,} B reserved)" if reserve else ""
         return f"{word} {used:,} B is over {free:,} B of {self.name}{kept} by {-margin:,} B"
-
-    def as_dict(self, fit: Fit) -> dict[str, Any]:
-        """Return the ``target`` object of ``profile --format json``."""
-        return {
-            "name": self.name,
-            "fits": fit.fits,
-            "flash_bytes": self.flash_bytes,
-            "ram_bytes": self.ram_bytes,
-            "reserve_flash_bytes": self.reserve_flash_bytes,
-            "reserve_ram_bytes": self.reserve_ram_bytes,
-            "rom_margin_bytes": fit.rom_margin_bytes,
-            "rom_margin_percent": fit.rom_margin_percent,
-            "ram_margin_bytes": fit.ram_margin_bytes,
-            "ram_margin_percent": fit.ram_margin_percent,
-            "limit": fit.limit,
-            "reason": fit.reason,
-        }
 
 
 def _percent(part: int, whole: int) -> float:

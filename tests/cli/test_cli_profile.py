@@ -59,7 +59,7 @@ def test_the_reference_networks(
     assert list(found) == [
         "model", "dtype", "convention", "macs", "macc", "parameters", "weights_bytes",
         "code_bytes", "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes",
-        "provenance", "layers", "target",
+        "latency_ms", "provenance", "layers", "target",
     ]  # fmt: skip
     assert (found["macs"], found["macc"]) == (macs, macc)
     assert (found["parameters"], found["weights_bytes"]) == (parameters, weights)

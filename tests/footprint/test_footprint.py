@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from edgebench.footprint import (
     require_known,
     smallest_fitting,
 )
+from edgebench.footprint.conventions import Complexity
 from edgebench.footprint.explain import costliest, living_at_peak, peak_layer, timeline
 from edgebench.profiling import Profile, profile
 
@@ -104,12 +106,14 @@ def test_an_unknown_convention_is_named() -> None:
 
 
 def test_the_json_fields() -> None:
-    """The object of the command line, less the model and the target; ints and texts alone."""
-    found = json.loads(json.dumps(measure(reference("gap")).as_dict()))
+    """The object of the command line, in the order of the contract."""
+    found = json.loads(json.dumps(measure(reference("gap"), model="gap.onnx").as_dict()))
     assert list(found) == [
-        "dtype", "convention", "macs", "macc", "parameters", "weights_bytes", "code_bytes",
-        "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes", "provenance", "layers",
+        "model", "dtype", "convention", "macs", "macc", "parameters", "weights_bytes",
+        "code_bytes", "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes",
+        "latency_ms", "provenance", "layers", "target",
     ]  # fmt: skip
+    assert (found["model"], found["latency_ms"], found["target"]) == ("gap.onnx", None, None)
     assert found["rom_bytes"] == found["weights_bytes"] + found["code_bytes"]
     assert found["ram_bytes"] == found["activations_bytes"] + found["runtime_ram_bytes"]
     assert list(found["layers"][0]) == [
@@ -130,6 +134,55 @@ def test_the_metrics() -> None:
         f"footprint/{name}"
         for name in ("macs", "macc", "parameters", "rom_bytes", "ram_bytes", "activations_bytes")
     ]
+
+
+def test_a_footprint_is_compared_with_its_target() -> None:
+    """The object says which board, what it has, and what is left of it."""
+    board = TARGETS["stm32f746g-disco"]
+    found = measure(reference("vgg"), target=board)
+    assert found.target == board.check(found)
+    assert found.as_dict()["target"]["name"] == "stm32f746g-disco"
+    assert not found.as_dict()["target"]["fits"]
+
+
+def test_a_model_is_called_as_its_graph_unless_told() -> None:
+    """The name of the graph, which an exporter chose."""
+    assert measure(reference("gap")).model == reference("gap").name
+
+
+# The registry of conventions ------------------------------------------------------------------
+
+
+def test_the_conventions() -> None:
+    """Each is registered under its own name and says what it counts and how it errs."""
+    assert set(CONVENTIONS) >= {"st", "st-core3", "tflm", "static-c", "bound"}
+    for name, convention in CONVENTIONS.items():
+        assert convention.name == name
+        assert convention.title
+        assert convention.counts
+        assert convention.errs
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_a_figure_names_its_convention_and_tool(name: str) -> None:
+    """The provenance has both, so that a number that is copied can be traced."""
+    found = measure(reference("gap"), name)
+    assert found.convention == name
+    assert found.provenance.startswith(f"estimated ({name}: {CONVENTIONS[name].title})")
+
+
+def test_a_convention_is_one_value() -> None:
+    """One with a complexity of its own counts by it; nothing else is edited."""
+    base = CONVENTIONS["st"]
+    halved = Complexity(lambda *where: where[-1].macs // 2, lambda operator: True)  # noqa: ARG005 - all of them
+    CONVENTIONS.add("dummy", replace(base, name="dummy", title="a tool 1.0", complexity=halved))
+    try:
+        found = measure(reference("gap"), "dummy")
+    finally:
+        CONVENTIONS.remove("dummy")
+    assert found.macc == found.macs // 2
+    assert found.ram_bytes == measure(reference("gap")).ram_bytes
+    assert found.provenance.startswith("estimated (dummy: a tool 1.0); operations assumed for")
 
 
 # Conventions on any graph ---------------------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from edgebench.footprint.kernels import CONVOLUTIONS, Kernel, Schedule, image
+from edgebench.footprint.st.versions import Version
 from edgebench.profiling import Operator, Profile, Tensor
 
 
@@ -23,6 +24,12 @@ def scratch(profile: Profile, kernel: Kernel) -> int:
         element = 1 if profile.is_quantised(main) else 4
         own += int(pool.attributes["kernel"][0]) * width * channels * element
     return own
+
+
+def scratches(plan: Schedule, version: Version) -> dict[int, int]:  # noqa: ARG001 - coming
+    """Return the bytes of working memory of each step that needs some."""
+    found = {step: scratch(plan.profile, kernel) for step, kernel in enumerate(plan.kernels)}
+    return {step: size for step, size in found.items() if size}
 
 
 def _patch(operator: Operator) -> int:

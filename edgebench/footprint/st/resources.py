@@ -6,6 +6,7 @@ from math import prod
 
 from edgebench.footprint.kernels import Kernel, Schedule
 from edgebench.footprint.st.memory import scratch
+from edgebench.footprint.st.versions import Version
 from edgebench.profiling import Profile
 
 # Objects of the legacy C API that each kernel keeps in RAM, bytes (Core 2.0-2.2, 7 reports).
@@ -15,13 +16,15 @@ _RUNTIME = {
 }  # fmt: skip
 
 
-def runtime_ram(plan: Schedule) -> int:
+def runtime_ram(plan: Schedule, version: Version) -> int:
     """Return the bytes of the runtime's own objects: tensors, arrays and nodes.
 
     420 + 76 an array + 60 a flattened tensor + each node's own. Exact on the 7 float reports
     that could be checked; integer graphs come within a few per cent.
     """
     profile = plan.profile
+    if version.runtime_flat is not None:
+        return version.runtime_flat[profile.dtype == "int8"]
     arrays = len(profile.inputs) + len(profile.constants)
     total = 420
     for kernel in plan.kernels:
