@@ -21,13 +21,15 @@ from edgebench.footprint.st.memory import (
     with_padded_buffers,
 )
 from edgebench.footprint.st.resources import code, runtime_ram
-from edgebench.footprint.st.versions import CORE_2, CORE_3, Version
+from edgebench.footprint.st.versions import CORE_2, CORE_3, CUBE_7_3, CUBE_8_1, Version
 
 __all__ = [
     "ASSUMED",
     "COMPLEXITY",
     "CORE_2",
     "CORE_3",
+    "CUBE_7_3",
+    "CUBE_8_1",
     "MEASURED",
     "Version",
     "assumed",

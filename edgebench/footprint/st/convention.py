@@ -16,7 +16,12 @@ def convention(name: str, title: str, version: Version, *, counts: str, errs: st
 
     def lower(profile: Profile) -> Schedule:
         padded = memory.with_padded_buffers(profile)
-        return schedule(padded, pools=version.fuses_pools, activations=False)
+        return schedule(
+            padded,
+            pools=version.fuses_float_pools,
+            integer_pools=version.fuses_integer_pools,
+            activations=False,
+        )
 
     return Convention(
         name,
@@ -33,15 +38,29 @@ def convention(name: str, title: str, version: Version, *, counts: str, errs: st
 
 
 def _memory(plan: Schedule, version: Version) -> Memory:
+    rules = _rules(plan, version)
+    found = arena.overlapped(plan, rules)
+    return Memory(found.peak, found)
+
+
+def _rules(plan: Schedule, version: Version) -> arena.Rules:
+    """Return what each kernel needs beside its tensors, and where it may overlap them."""
     distances: dict[tuple[int, str], int] = {}
     extra: dict[str, int] = {}
+    integer = {step for step, one in enumerate(plan.kernels) if plan.profile.is_quantised(one.main)}
+    converted = {step for step, one in enumerate(plan.kernels) if one.kind == "convert"}
     for step, kernel in enumerate(plan.kernels):
         for name in plan.reads(kernel):
-            distance = memory.overlap(plan, kernel, name)
+            distance = memory.overlap(plan, kernel, name, version)
             if distance is not None:
                 distances[step, name] = distance
             if memory.reads_beyond(plan.profile, kernel):
                 extra[name] = 1
-    alone = {step for step, one in enumerate(plan.kernels) if plan.profile.is_quantised(one.main)}
-    found = arena.overlapped(plan, memory.scratches(plan, version), distances, extra, alone)
-    return Memory(found.peak, found)
+    return arena.Rules(
+        memory.scratches(plan, version),
+        distances,
+        extra,
+        alone=integer,
+        above=integer if version.scratch_above else frozenset(),
+        standing=integer | converted if version.chains_stay else frozenset(),
+    )
