@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from edgebench.footprint import CONVENTIONS, TARGETS, Footprint, Target, measure
+from edgebench.footprint import TARGETS, Footprint, Target, measure
 from edgebench.profiling import Profile, profile
 from edgebench.report import render
 

@@ -110,6 +110,12 @@ class Rules:
     standing: AbstractSet[int] = frozenset()
 
 
+def peak(plan: Schedule, rules: Rules) -> int:
+    """Return the arena that the busiest step needs when the overlaps are chosen for it."""
+    stages = _stages(plan, lifetimes(plan, rules.extra), rules)
+    return _choose(_raised(stages, rules.above))[0]
+
+
 def overlapped(plan: Schedule, rules: Rules) -> Plan:
     """Plan like the vendor's tools: an output may grow into the input that its kernel consumes."""
     lives = lifetimes(plan, rules.extra)

@@ -54,8 +54,10 @@ class Footprint:
     """What a model costs on a device under one convention: ints of bytes and operations.
 
     ``plan`` has offsets and lifetimes (None where the convention only proves a bound); ``unknown``
-    names the operators without a rule: with any, ``macc`` is a lower bound. ``latency_ms`` is None
-    where no target was named or nothing is known of its speed.
+    names the operators without a rule: with any, ``macc`` is a lower bound. The upper figures are
+    what no network measured so far exceeds; None where the convention promises none. They decide
+    whether a model fits. ``latency_ms`` is None where no target was named or nothing is known of
+    its speed.
     """
 
     dtype: str
@@ -72,6 +74,9 @@ class Footprint:
     plan: Plan | None
     unknown: tuple[str, ...] = ()
     exact: bool = True
+    code_upper_bytes: int | None = None
+    activations_upper_bytes: int | None = None
+    runtime_ram_upper_bytes: int | None = None
     model: str = ""
     latency_ms: float | None = None
     target: Fit | None = None
@@ -86,12 +91,22 @@ class Footprint:
         """Return the memory: activations and the runtime's own objects."""
         return self.activations_bytes + self.runtime_ram_bytes
 
+    @property
+    def rom_upper_bytes(self) -> int | None:
+        """Return the flash that is not exceeded, or None where nothing can be promised."""
+        return _sum(self.weights_bytes, self.code_upper_bytes)
+
+    @property
+    def ram_upper_bytes(self) -> int | None:
+        """Return the memory that is not exceeded, or None where nothing can be promised."""
+        return _sum(self.activations_upper_bytes, self.runtime_ram_upper_bytes)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the object of ``profile --format json``."""
         names = (
             "model", "dtype", "convention", "macs", "macc", "parameters", "weights_bytes",
             "code_bytes", "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes",
-            "latency_ms", "provenance",
+            "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "provenance",
         )  # fmt: skip
         found: dict[str, Any] = {name: getattr(self, name) for name in names}
         found["layers"] = [layer.as_dict() for layer in self.layers]
@@ -102,6 +117,11 @@ class Footprint:
         """Return the figures under the names they are recorded by."""
         names = ("macs", "macc", "parameters", "rom_bytes", "ram_bytes", "activations_bytes")
         return {f"footprint/{name}{suffix}": getattr(self, name) for name in names}
+
+
+def _sum(*parts: int | None) -> int | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 def measure(
@@ -131,6 +151,7 @@ def measure(
         for step, kernel in enumerate(plan.kernels)
     )
     unknown = _without_rule(plan, rule)
+    code, runtime = rule.code(plan), rule.runtime(plan)
     found = Footprint(
         dtype=profile.dtype,
         convention=convention,
@@ -138,14 +159,17 @@ def measure(
         macc=sum(layer.macc for layer in layers),
         parameters=profile.parameters,
         weights_bytes=profile.weights_bytes,
-        code_bytes=rule.code(plan),
+        code_bytes=code.figure,
         activations_bytes=memory.activations,
-        runtime_ram_bytes=rule.runtime(plan),
+        runtime_ram_bytes=runtime.figure,
         provenance=_provenance(rule, profile, memory, unknown),
         layers=layers,
         plan=memory.plan,
         unknown=unknown,
         exact=memory.exact,
+        code_upper_bytes=code.upper,
+        activations_upper_bytes=memory.upper,
+        runtime_ram_upper_bytes=runtime.upper,
         model=profile.name if model is None else model,
     )
     return found if target is None else replace(found, target=target.check(found))

@@ -15,19 +15,29 @@ from edgebench.footprint.planning import Plan
 from edgebench.profiling import Operator, Profile
 from edgebench.registry import Registry
 
-__all__ = ["CONVENTIONS", "Complexity", "Convention", "Memory"]
+__all__ = ["CONVENTIONS", "Complexity", "Convention", "Estimate", "Memory"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes, and the upper figure that decides a verdict; None where nothing can be promised."""
+
+    figure: int
+    upper: int | None
 
 
 @dataclass(frozen=True)
 class Memory:
     """What a convention's planner found: bytes of the arena, the plan behind it, how sure it is.
 
-    ``plan`` is None where the convention proves a bound instead of a plan; ``exact`` is False
-    where that bound may be below the optimum.
+    ``plan`` is None where the convention proves a bound instead of a plan; ``upper`` is the
+    arena's upper figure, or None where nothing can be promised; ``exact`` is False where a bound
+    may be below the optimum.
     """
 
     activations: int
     plan: Plan | None
+    upper: int | None
     exact: bool = True
 
 
@@ -67,8 +77,8 @@ class Convention:
     lower: Callable[[Profile], Schedule]
     memory: Callable[[Schedule], Memory]
     scratch: Callable[[Schedule], dict[int, int]]
-    code: Callable[[Schedule], int]
-    runtime: Callable[[Schedule], int]
+    code: Callable[[Schedule], Estimate]
+    runtime: Callable[[Schedule], Estimate]
     complexity: Complexity
 
 

@@ -1,7 +1,7 @@
 """``bound``: the least memory that any layer-by-layer runtime could do with."""
 
 from edgebench.footprint import arena
-from edgebench.footprint.conventions import CONVENTIONS, Convention, Memory
+from edgebench.footprint.conventions import CONVENTIONS, Convention, Estimate, Memory
 from edgebench.footprint.kernels import Schedule, schedule
 from edgebench.footprint.st import COMPLEXITY
 
@@ -10,7 +10,7 @@ def _memory(plan: Schedule) -> Memory:
     fused, fused_exact = arena.least(plan)
     single = schedule(plan.profile, pools=False, activations=True)
     whole, whole_exact = arena.least(single)
-    return Memory(min(fused, whole), None, fused_exact and whole_exact)
+    return Memory(min(fused, whole), None, None, fused_exact and whole_exact)
 
 
 CONVENTIONS.add(
@@ -25,8 +25,8 @@ CONVENTIONS.add(
         lower=lambda profile: schedule(profile, pools=True, activations=True),
         memory=_memory,
         scratch=lambda plan: {},  # noqa: ARG005 - a bound knows no kernels
-        code=lambda plan: 0,  # noqa: ARG005 - the same
-        runtime=lambda plan: 0,  # noqa: ARG005 - the same
+        code=lambda plan: Estimate(0, None),  # noqa: ARG005 - the same
+        runtime=lambda plan: Estimate(0, None),  # noqa: ARG005 - the same
         complexity=COMPLEXITY,
     ),
 )

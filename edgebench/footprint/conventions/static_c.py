@@ -1,7 +1,7 @@
 """``static-c``: generated C with one static buffer a live tensor, as onnx2c emits it."""
 
 from edgebench.footprint import arena, st
-from edgebench.footprint.conventions import CONVENTIONS, Convention, Memory
+from edgebench.footprint.conventions import CONVENTIONS, Convention, Estimate, Memory
 from edgebench.footprint.kernels import Schedule, schedule
 from edgebench.profiling import Profile
 
@@ -21,7 +21,7 @@ def _scratch(plan: Schedule) -> dict[int, int]:
 
 def _memory(plan: Schedule) -> Memory:
     found = arena.static_buffers(plan, _scratch(plan))
-    return Memory(found.peak, found)
+    return Memory(found.peak, found, found.peak)
 
 
 CONVENTIONS.add(
@@ -36,8 +36,8 @@ CONVENTIONS.add(
         lower=_lower,
         memory=_memory,
         scratch=_scratch,
-        code=lambda plan: 2_500,  # noqa: ARG005 - loops in plain C, whatever the graph
-        runtime=lambda plan: 0,  # noqa: ARG005 - nothing runs beside the loops
+        code=lambda plan: Estimate(2_500, 2_500),  # noqa: ARG005 - loops in plain C, whatever the graph
+        runtime=lambda plan: Estimate(0, 0),  # noqa: ARG005 - nothing runs beside the loops
         complexity=st.COMPLEXITY,
     ),
 )
