@@ -121,6 +121,7 @@ def merge_pads(graph: Graph) -> bool:
             for index in range(2 * sides)
         ]
         conv.attributes.pop("auto_pad", None)
+        conv.attributes.setdefault("own_pads", old)
         conv.attributes["pads"] = merged
         conv.folded.append(node.name)
         graph.replace(node.outputs[0], node.inputs[0])
