@@ -21,6 +21,7 @@ __all__ = [
     "Facts",
     "Goal",
     "Objective",
+    "Opening",
     "Row",
     "Scalar",
     "State",
@@ -217,3 +218,18 @@ class Facts:
     dataset_digest: str
     split_sizes: Mapping[str, int]
     environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The permission to read a test split, which only its record gives.
+
+    Attributes:
+        when: ISO time in UTC.
+        by: The command that opened it.
+        details: For which trials, seeds, ...; plain JSON data.
+    """
+
+    when: str
+    by: str
+    details: Mapping[str, object] = field(default_factory=dict)

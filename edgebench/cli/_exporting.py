@@ -47,10 +47,11 @@ def model_of(saved: SavedRun) -> nn.Module:
     import torch
 
     from edgebench.models import MODELS
+    from edgebench.registry import bind
 
-    model = MODELS[saved.config.family](
-        saved.input_shape, len(saved.classes), **saved.config.model_options
-    )
+    family = MODELS[saved.config.family]
+    options = bind(family, saved.config.model_options)
+    model = family(saved.input_shape, len(saved.classes), **options)
     model.load_state_dict(torch.load(saved.checkpoint, map_location="cpu", weights_only=True))
     return model.eval()
 

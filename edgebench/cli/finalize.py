@@ -76,7 +76,13 @@ def command(
     from edgebench.report import finals_document
     from edgebench.search import Settings, finalize
 
-    settings = Settings(storage, tracking_uri, data_dir, workers, device)
+    settings = Settings(
+        storage=storage,
+        tracking_uri=tracking_uri,
+        data_dir=data_dir,
+        workers=workers,
+        device=device,
+    )
     with watched(quiet) as observe:
         finals = finalize(study, settings, observe, seeds=seeds, again=again, dataset=dataset)
     click.echo(finals_document(finals, format_), nl=False)

@@ -74,6 +74,11 @@ class Dataset:
     augmentation: Augmentation
 
     @property
+    def split_sizes(self) -> dict[str, int]:
+        """Images of the train, validation and test split."""
+        return {name: len(getattr(self, name)) for name in ("train", "validation", "test")}
+
+    @property
     def input_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
         channels, height, width = self.train.images.shape[1:]

@@ -19,6 +19,7 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 from conftest import Stores
+from edgebench.search.worker import Facts
 from mlflow_study import write_study
 from report_studies import synthetic
 from scipy import stats
@@ -31,7 +32,6 @@ from edgebench.record import StudyRecord
 from edgebench.report import Finals, front, notes, table_one
 from edgebench.search import finalize, study
 from edgebench.search.study import Event, Settings
-from edgebench.search.worker import Facts
 from edgebench.space import file as sweep
 from edgebench.tracking import store as tracking
 from edgebench.trial import Outcome, preprocessing
