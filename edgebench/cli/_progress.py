@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from edgebench.record import Objective, State
+from edgebench.metrics import metric_of
+from edgebench.record import State
 from edgebench.units import label, quantity, text
 
 if TYPE_CHECKING:
@@ -19,29 +20,27 @@ if TYPE_CHECKING:
 
 EPOCH_LINES_EVERY = 20.0  # seconds between plain lines about epochs: a log, not a flood
 WIDE = 110  # columns from which on bars are long and figures have their whole name
-ACCURACY = Objective("val/accuracy_best", "maximize")
 
 
 @contextmanager
-def shown(quiet: bool, sought: Objective = ACCURACY) -> Iterator[Callable[[Event], None]]:
+def shown(quiet: bool) -> Iterator[Callable[[Event], None]]:
     """Yield the observer of a search; everything it shows goes to stderr.
 
-    ``sought`` is the study's first objective: what is shown of a trial that ended, and of the best.
+    What is shown of a trial that ended, and of the best so far, is the study's first objective.
     """
     if quiet:
         yield lambda event: None  # noqa: ARG005 - an observer that shows nothing
     elif sys.stderr.isatty():
-        with _Display(sought) as display:
+        with _Display() as display:
             yield display
     else:
-        yield _Lines(sought)
+        yield _Lines()
 
 
 class _Lines:
     """One line a trial, and now and then one about its epochs."""
 
-    def __init__(self, sought: Objective) -> None:
-        self._sought = sought
+    def __init__(self) -> None:
         self._last = time.monotonic()
 
     def __call__(self, event: Event) -> None:
@@ -50,7 +49,7 @@ class _Lines:
                 return
             line = f"{event.name} epoch {event.epoch}/{event.epochs} {epoch_text(event)}".rstrip()
         elif event.kind == "ended":
-            line = f"[{event.done}/{event.total}] {end_text(event, self._sought)}{left_text(event)}"
+            line = f"[{event.done}/{event.total}] {end_text(event)}{left_text(event)}"
         else:
             return
         self._last = time.monotonic()
@@ -60,7 +59,7 @@ class _Lines:
 class _Display:
     """A rich display: the sweep's bar, a bar for each trial under way, the best so far."""
 
-    def __init__(self, sought: Objective) -> None:
+    def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -80,7 +79,6 @@ class _Display:
             TextColumn("{task.fields[note]}"),
             console=console,
         )
-        self._sought = sought
         self._sweep = self._progress.add_task("trials", total=None, note="")
         self._trials: dict[str, object] = {}
         self._best = math.nan
@@ -107,17 +105,16 @@ class _Display:
             )
         else:
             self._progress.remove_task(self._trials.pop(event.name))  # type: ignore[arg-type]  # a TaskID
-            self._best = better(self._best, event, self._sought)
-            self._progress.console.print(
-                end_text(event, self._sought), highlight=False, markup=False
-            )
-        name = self._sought.name
-        best = "" if math.isnan(self._best) else written(name, self._best, named=self._wide)
+            self._best = better(self._best, event)
+            self._progress.console.print(end_text(event), highlight=False, markup=False)
+        best = ""
+        if not math.isnan(self._best):
+            best = f"best {written(event.objective, self._best, named=self._wide)}"
         self._progress.update(
             self._sweep,
             completed=event.done,
             total=event.total,
-            note=((best and f"best {best}") + left_text(event)).removeprefix(", "),
+            note=(best + left_text(event)).removeprefix(", "),
         )
 
 
@@ -127,14 +124,14 @@ def written(name: str, value: float, *, named: bool = True) -> str:
     return f"{label(name)} {number}" if named else number
 
 
-def better(best: float, event: Event, sought: Objective) -> float:
+def better(best: float, event: Event) -> float:
     """Return the better of the best so far (NaN where none is) and a trial that ended."""
-    value = event.metrics.get(sought.name, math.nan)
+    value = event.metrics.get(event.objective, math.nan)
     if event.state != State.FINISHED or math.isnan(value):
         return best
     if math.isnan(best):
         return value
-    return max(best, value) if sought.goal == "maximize" else min(best, value)
+    return max(best, value) if metric_of(event.objective).goal == "maximize" else min(best, value)
 
 
 def epoch_text(event: Event, *, named: bool = True) -> str:
@@ -145,13 +142,13 @@ def epoch_text(event: Event, *, named: bool = True) -> str:
     return ("" if named else "val ") + written(name, event.metrics[name], named=named)
 
 
-def end_text(event: Event, sought: Objective) -> str:
+def end_text(event: Event) -> str:
     """Say what became of a trial: its value of the first objective, or its state and reason."""
     if event.state != State.FINISHED:
         reason = (event.reason or "").splitlines()
         return f"{event.name} {event.state}: {reason[0] if reason else ''}"
-    value, seconds = event.metrics.get(sought.name), event.metrics.get("time/train_s")
-    shown_value = "" if value is None else f" {written(sought.name, value)}"
+    value, seconds = event.metrics.get(event.objective), event.metrics.get("time/train_s")
+    shown_value = "" if value is None else f" {written(event.objective, value)}"
     return f"{event.name}{shown_value}" + ("" if seconds is None else f" in {seconds:.0f} s")
 
 

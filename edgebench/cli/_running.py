@@ -17,7 +17,7 @@ from edgebench.report import FORMATS
 from edgebench.units import UNITS
 
 if TYPE_CHECKING:
-    from edgebench.record import Objective, StudyRecord
+    from edgebench.record import StudyRecord
     from edgebench.search import Observer
     from edgebench.space import Sweep
 
@@ -66,20 +66,17 @@ def run(sweep: Sweep, *, quiet: bool, **where: Any) -> StudyRecord:
     """Run or continue the search; SIGTERM ends it as cleanly as Ctrl-C."""
     from edgebench.search import Settings, search
 
-    with watched(quiet, sweep.objectives[0]) as observe:
+    with watched(quiet) as observe:
         return search(sweep, Settings(**where), observe)
 
 
 @contextlib.contextmanager
-def watched(quiet: bool, sought: Objective | None = None) -> Iterator[Observer]:
-    """Yield what shows the work inside; Ctrl-C and SIGTERM end it with a word and their status.
-
-    ``sought`` is the objective that is shown of each trial; without one, the accuracy.
-    """
-    from edgebench.cli._progress import ACCURACY, shown
+def watched(quiet: bool) -> Iterator[Observer]:
+    """Yield what shows the work inside; Ctrl-C and SIGTERM end it with a word and their status."""
+    from edgebench.cli._progress import shown
 
     try:
-        with _interruptible(), shown(quiet, sought or ACCURACY) as observe:
+        with _interruptible(), shown(quiet) as observe:
             yield observe
     except KeyboardInterrupt as cut:
         number = cut.args[0] if cut.args else signal.SIGINT
