@@ -130,7 +130,8 @@ def crowded(trained: int = 200, refused: int = 3000, *, seed: int = 0) -> StudyR
         base = draw.choice(template)
         name = f"trial-{number:04}{base.name[10:]}"
         base = dataclasses.replace(base, trial=number, name=name)
-        rows.append(base if number % (1 + refused // trained) == 0 else _refused(base, draw))
+        before, after = (n * trained // (trained + refused) for n in (number, number + 1))
+        rows.append(base if before < after else _refused(base, draw))
     return dataclasses.replace(whole, study=f"crowded-{trained}-{refused}", rows=rows)
 
 
