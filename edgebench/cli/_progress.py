@@ -18,7 +18,8 @@ from edgebench.units import label, quantity, text
 if TYPE_CHECKING:
     from edgebench.search import Event
 
-EPOCH_LINES_EVERY = 20.0  # seconds between plain lines about epochs: a log, not a flood
+LINES_EVERY = 20.0  # seconds between plain lines about epochs and refusals: a log, not a flood
+REFUSALS_SHOWN = 5  # refused candidates that are named; a tight budget refuses hundreds a minute
 WIDE = 110  # columns from which on bars are long and figures have their whole name
 
 
@@ -38,19 +39,22 @@ def shown(quiet: bool) -> Iterator[Callable[[Event], None]]:
 
 
 class _Lines:
-    """One line a trial, and now and then one about its epochs."""
+    """One line a trial, and now and then one about its epochs or what was refused."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
+        self._refused = 0
 
     def __call__(self, event: Event) -> None:
-        if event.kind == "epoch":
-            if time.monotonic() - self._last < EPOCH_LINES_EVERY:
-                return
+        line = f"[{event.done}/{event.total}] {end_text(event)}{left_text(event)}"
+        seldom = event.kind == "epoch"
+        if seldom:
             line = f"{event.name} epoch {event.epoch}/{event.epochs} {epoch_text(event)}".rstrip()
-        elif event.kind == "ended":
-            line = f"[{event.done}/{event.total}] {end_text(event)}{left_text(event)}"
-        else:
+        elif event.state == State.REFUSED:
+            self._refused += 1
+            seldom = self._refused > REFUSALS_SHOWN
+            line += f" ({self._refused:,} refused)" if seldom else ""
+        if event.kind == "started" or (seldom and time.monotonic() - self._last < LINES_EVERY):
             return
         self._last = time.monotonic()
         click.echo(line, err=True)
@@ -82,6 +86,7 @@ class _Display:
         self._sweep = self._progress.add_task("trials", total=None, note="")
         self._trials: dict[str, object] = {}
         self._best = math.nan
+        self._refused = 0
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -104,18 +109,22 @@ class _Display:
                 note=epoch_text(event, named=self._wide),
             )
         else:
-            self._progress.remove_task(self._trials.pop(event.name))  # type: ignore[arg-type]  # a TaskID
+            if event.name in self._trials:  # what is refused at the gate never started
+                self._progress.remove_task(self._trials.pop(event.name))  # type: ignore[arg-type]  # a TaskID
             self._best = better(self._best, event)
-            self._progress.console.print(end_text(event), highlight=False, markup=False)
-        best = ""
-        if not math.isnan(self._best):
-            best = f"best {written(event.objective, self._best, named=self._wide)}"
+            self._refused += event.state == State.REFUSED
+            if event.state != State.REFUSED or self._refused <= REFUSALS_SHOWN:
+                self._progress.console.print(end_text(event), highlight=False, markup=False)
         self._progress.update(
-            self._sweep,
-            completed=event.done,
-            total=event.total,
-            note=(best + left_text(event)).removeprefix(", "),
+            self._sweep, completed=event.done, total=event.total, note=self._note(event)
         )
+
+    def _note(self, event: Event) -> str:
+        """Return the best so far, how many were refused, and how long the rest may take."""
+        parts = [f"{self._refused:,} refused"] if self._refused else []
+        if not math.isnan(self._best):
+            parts.insert(0, f"best {written(event.objective, self._best, named=self._wide)}")
+        return (", ".join(parts) + left_text(event)).removeprefix(", ")
 
 
 def written(name: str, value: float, *, named: bool = True) -> str:
