@@ -108,12 +108,21 @@ def build(config: TrialConfig, input_shape: tuple[int, int, int], classes: int) 
 def gate(
     config: TrialConfig, budget: Budget | None, input_shape: tuple[int, int, int], classes: int
 ) -> Gate:
-    """Measure a candidate without building its weights: the graph decides, in milliseconds."""
+    """Measure a candidate without building its weights: the graph decides, in milliseconds.
+
+    What cannot be built, or is larger than any device, is refused.
+    """
     try:
-        with torch.device("meta"):  # shapes without storage
-            model = build(config, input_shape, classes)
+        return _measured(config, budget, input_shape, classes)
     except EdgebenchError as error:
         return Gate(str(error))
+
+
+def _measured(
+    config: TrialConfig, budget: Budget | None, input_shape: tuple[int, int, int], classes: int
+) -> Gate:
+    with torch.device("meta"):  # shapes without storage
+        model = build(config, input_shape, classes)
     graph = untrained_graph(model, input_shape)
     estimate = measure(profile(graph), CONVENTION)
     metrics = estimate.metrics()
