@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 OPTUNA_STORE = "sqlite:///mlruns/optuna.db"
 MLFLOW_STORE = "sqlite:///mlruns/mlflow.db"
@@ -34,6 +34,15 @@ class State(enum.StrEnum):
     def ended(self) -> bool:
         """Tell whether the trial came to an end of its own, so that it is not tried again."""
         return self not in (State.RUNNING, State.INTERRUPTED)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One reading of the test split: when (ISO 8601), by what, and what else belongs to it."""
+
+    when: str
+    by: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import functools
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from edgebench.export import (
 from edgebench.footprint import measure
 from edgebench.models import MODELS
 from edgebench.profiling import profile
+from edgebench.record import Opening
 from edgebench.registry import bind
 from edgebench.space import INT8, Budget, TrialConfig
 from edgebench.training import Epoch, Observer, Stop, TrainingFailed, train
@@ -214,9 +216,10 @@ def preprocessing(dataset: Dataset) -> export.Preprocessing:
 def examine(model: bytes, config: TrialConfig, data_dir: Path) -> float:
     """Return the accuracy of an exported model on the test split, opened here alone."""
     dataset = dataset_of(config.dataset, data_dir, config.split_seed)
-    images = preprocessing(dataset).apply(dataset.test.images.numpy())
+    test = dataset.open_test(Opening(datetime.now(UTC).isoformat(), "edgebench.trial"))
+    images = preprocessing(dataset).apply(test.images.numpy())
     logits = export.answers(model, images, threads=torch.get_num_threads())
-    return float((logits.argmax(1) == dataset.test.labels.numpy()).mean())
+    return float((logits.argmax(1) == test.labels.numpy()).mean())
 
 
 def _checkpoint(model: nn.Module) -> bytes:

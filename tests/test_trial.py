@@ -62,10 +62,10 @@ def test_model_and_checkpoint_are_the_same_network() -> None:
     dataset = data.load("synthetic")
     model = MODELS["gap"](dataset.input_shape, 4, width=8, blocks=2)
     model.load_state_dict(torch.load(io.BytesIO(outcome.checkpoint), weights_only=True))
-    images = trial.preprocessing(dataset).apply(dataset.test.images.numpy())
+    images = trial.preprocessing(dataset).apply(dataset._test.images.numpy())
     ours = export.torch_answers(model, torch.from_numpy(images))
     assert np.abs(export.answers(outcome.onnx, images) - ours).max() < 1e-4
-    accuracy = (ours.argmax(1) == dataset.test.labels.numpy()).mean()
+    accuracy = (ours.argmax(1) == dataset._test.labels.numpy()).mean()
     config = TrialConfig({"model.family": "gap"}, "synthetic")
     assert trial.examine(outcome.onnx, config, Path("unused")) == accuracy
 

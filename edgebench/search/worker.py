@@ -217,7 +217,6 @@ def _prepare(
     from edgebench.training import environment
 
     dataset = trial.dataset_of(dataset_name, data_dir, split_seed)
-    sizes = {name: len(getattr(dataset, name)) for name in ("train", "validation", "test")}
     facts = Facts(
         dataset.input_shape,
         dataset.classes,
@@ -225,7 +224,7 @@ def _prepare(
         dataset.std,
         dataset.name,
         dataset.digest,
-        sizes,
+        dataset.sizes,
         environment(device),
     )
     return Message("facts", facts)
