@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from edgebench.report import Objective, Row, StudyRecord
+from edgebench.record import Objective, Row, StudyRecord
 
 OBJECTIVES = (
     Objective("val/accuracy_best", "maximize"),

@@ -14,8 +14,8 @@ PACKAGE = ROOT / "edgebench"
 ORDER = (
     "errors",
     "registry",
-    "record",
     "metrics",
+    "record",
     "units",
     "yaml12",
     "data",
@@ -43,7 +43,7 @@ ALONE = {
     "models": {"errors", "registry"},
     "training": {"errors", "registry", "data"},
     "profiling": {"errors"},
-    "report": {"errors", "record", "metrics", "units"},
+    "report": {"errors", "metrics", "record", "units"},
 }
 """Rooms that can be used by themselves, with all that they import of edgebench."""
 
@@ -56,7 +56,8 @@ HOMES = {
     "PIL": {"data"},
     "matplotlib": {"report", "footprint"},
     "plotly": {"report"},
-    "yaml": {"yaml12"},
+    "ruamel": {"yaml12"},
+    "pandas": {"record"},
     "click": {"cli"},
     "rich": {"cli"},
     "pydantic": {"registry"},

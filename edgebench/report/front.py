@@ -5,42 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from edgebench.record import Objective, Row
+from edgebench.record import Objective, Row, costs, front
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+__all__ = ["best", "front", "hypervolume", "progress", "ranked"]
 
 BEYOND = 1.1  # the reference point of `progress`, in ranges from the best value
-
-
-def front(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
-    """Return the feasible rows that no feasible row dominates, in the order given.
-
-    A row dominates another when it is nowhere worse and somewhere better. Rows with equal
-    objectives do not dominate each other, so all of them stay or none does. Rows that lack an
-    objective, or have a non-finite one, take no part.
-    """
-    import numpy as np
-
-    candidates = [row for row in rows if row.feasible and _complete(row, objectives)]
-    if not candidates or not objectives:
-        return []
-    costs = _costs(candidates, objectives)
-    kept = []
-    for row, cost in zip(candidates, costs, strict=True):
-        dominated = np.all(costs <= cost, axis=1) & np.any(costs < cost, axis=1)
-        if not dominated.any():
-            kept.append(row)
-    return kept
 
 
 def best(rows: Sequence[Row], objectives: Sequence[Objective]) -> Row | None:
     """Return the front member that is best in the first objective, the others breaking ties."""
     members = front(rows, objectives)
-    return min(members, key=lambda row: (*_costs([row], objectives)[0], row.trial), default=None)
+    return min(members, key=lambda row: (*costs([row], objectives)[0], row.trial), default=None)
 
 
 def ranked(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
@@ -77,15 +53,16 @@ def progress(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[tuple
     range beyond the worst, so that the extreme members count too. An objective that never varies
     is left out.
     """
-    done = sorted((r for r in rows if r.feasible and _complete(r, objectives)), key=_number)
+    names = [goal.name for goal in objectives]
+    done = sorted((row for row in rows if row.feasible and row.complete(names)), key=_number)
     if not done:
         return []
-    costs = _costs(done, objectives)
-    spans = costs.max(axis=0) - costs.min(axis=0)
+    paid = costs(done, objectives)
+    spans = paid.max(axis=0) - paid.min(axis=0)
     varying = spans > 0
     if not varying.any():
         return [(row.trial, 1.0) for row in done]
-    unit = ((costs - costs.min(axis=0))[:, varying] / spans[varying]).tolist()
+    unit = ((paid - paid.min(axis=0))[:, varying] / spans[varying]).tolist()
     reference = [BEYOND] * len(unit[0])
     box = math.prod(reference)
     grown: list[tuple[int, float]] = []
@@ -105,17 +82,3 @@ def _covers(point: Sequence[float], other: Sequence[float]) -> bool:
 
 def _number(row: Row) -> int:
     return row.trial
-
-
-def _complete(row: Row, objectives: Sequence[Objective]) -> bool:
-    return all(math.isfinite(row.metrics.get(goal.name, math.nan)) for goal in objectives)
-
-
-def _costs(rows: Sequence[Row], objectives: Sequence[Objective]) -> npt.NDArray[np.float64]:
-    """Return rows x objectives with every column turned so that less is better."""
-    import numpy as np
-
-    signs = [-1.0 if goal.goal == "maximize" else 1.0 for goal in objectives]
-    return np.array(
-        [[s * row.metrics[g.name] for s, g in zip(signs, objectives, strict=True)] for row in rows]
-    )

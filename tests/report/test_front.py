@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.report import Objective, Row
+from edgebench.record import Objective, Row
 from edgebench.report.front import best, front, hypervolume, progress
 
 GOALS = (

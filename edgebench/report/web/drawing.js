@@ -3,19 +3,20 @@
 function axisNames() {
   const numeric = (name) => study.rows.some((row) => typeof value(row, name) === "number");
   const axes = Object.keys(study.axes).filter(numeric);
-  const others = Object.keys(study.labels).filter((name) => !study.metrics.includes(name));
+  const others = Object.keys(study.figures).filter(
+    (name) => !study.metrics.includes(name) && !figure(name).per_epoch);
   return [...study.metrics, ...axes, ...others.filter(numeric)];
 }
 
-const scale = (name) => (name.includes("accuracy") ? 100 : 1);
-const unit = (name) => name.includes("accuracy") ? " (%)" : name.includes("_bytes") ? " (bytes)" : "";
+const UNITS = { share: " (%)", bytes: " (bytes)", seconds: " (s)", milliseconds: " (ms)" };
+const scale = (name) => (figure(name).unit === "share" ? 100 : 1);
+const unit = (name) => UNITS[figure(name).unit] ?? "";
 
 /** -1 where more is better, 1 where less is, null where neither is known. */
 function direction(name) {
-  const goal = goals.find((candidate) => candidate.name === name);
-  if (goal) return goal.sign;
-  if (name.includes("accuracy")) return -1;
-  return name.startsWith("footprint/") ? 1 : null;
+  const sought = goals.find((candidate) => candidate.name === name);
+  if (sought) return sought.sign;
+  return { maximize: -1, minimize: 1 }[figure(name).goal] ?? null;
 }
 
 /** The staircase of what fits for the two axes shown, however many objectives the study has. */
@@ -65,7 +66,7 @@ function chart(fitting, top) {
     });
   }
   const lines = LIMITS.filter((limit) => state.limits[limit.id] !== null).flatMap((limit) => {
-    const across = x === limit.metric + state.suffix, up = y === limit.metric + state.suffix;
+    const across = x === limit.names[state.dtype], up = y === limit.names[state.dtype];
     const style = { type: "line", line: { color: "#a63c06", width: 1.5, dash: "dash" } };
     const edge = state.limits[limit.id];
     if (across) return [{ ...style, x0: edge, x1: edge, yref: "paper", y0: 0, y1: 1 }];
@@ -112,11 +113,11 @@ function timeline(layers) {
 
 function curves(row) {
   Plotly.purge("curves");
-  const names = Object.keys(row.curves).filter((name) => name.includes("accuracy"));
+  const names = Object.keys(row.curves).filter((name) => figure(name).unit === "share");
   $("curves").hidden = !names.length;
   if (!names.length) return;
   Plotly.newPlot("curves", names.map((name, i) => ({
-    type: "scatter", mode: "lines+markers", name, y: row.curves[name].map((share) => 100 * share),
+    type: "scatter", mode: "lines+markers", name: title(name), y: row.curves[name].map((share) => 100 * share),
     x: row.curves[name].map((_, epoch) => epoch + 1), marker: { symbol: MARKS[i] },
     line: { color: COLOURS[i], dash: i ? "dash" : "solid" },
   })), {
