@@ -138,7 +138,8 @@ class Quadratic(nn.Module):
 def test_the_landscape_of_a_quadratic_is_known_exactly() -> None:
     """The gradient of f(w) = w A w / 2 is g = A w.
 
-    At w - l g, with l = rate x length, f is (w - l g) A (w - l g) / 2; the gradient changes by l |A g|; the smoothness is |A g| / |g|.
+    At w - l g, with l = rate x length, f is (w - l g) A (w - l g) / 2, the gradient has changed
+    by l |A g|, and the smoothness is |A g| / |g|.
     """
     hessian = torch.diag(torch.tensor([1.0, 4.0, 9.0]))
     weight = torch.tensor([1.0, -1.0, 0.5])
