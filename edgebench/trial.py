@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -84,14 +83,19 @@ class Outcome:
     checkpoint: bytes | None = None
 
 
-@functools.lru_cache(maxsize=2)
-def _loaded(name: str, data_dir: Path, split_seed: int) -> Dataset:
-    return data.load(name, data_dir=data_dir, seed=split_seed)
-
-
 def dataset_of(config: TrialConfig, data_dir: Path) -> Dataset:
-    """Load the data set of ``config``, once a process."""
-    return _loaded(config.dataset, data_dir, config.split_seed)
+    """Load the data set of ``config``; the last two are kept."""
+    key = (config.dataset, data_dir, config.split_seed, config.data_options)
+    if key not in _LOADED:
+        while len(_LOADED) > 1:
+            del _LOADED[next(iter(_LOADED))]
+        _LOADED[key] = data.load(
+            config.dataset, data_dir=data_dir, seed=config.split_seed, options=config.data_options
+        )
+    return _LOADED[key]
+
+
+_LOADED: dict[Any, Dataset] = {}
 
 
 def build(config: TrialConfig, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
