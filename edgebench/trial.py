@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -84,14 +83,19 @@ class Outcome:
     checkpoint: bytes | None = None
 
 
-@functools.lru_cache(maxsize=2)
-def _loaded(name: str, data_dir: Path, split_seed: int) -> Dataset:
-    return data.load(name, data_dir=data_dir, seed=split_seed)
-
-
 def dataset_of(config: TrialConfig, data_dir: Path) -> Dataset:
-    """Load the data set of ``config``, once a process."""
-    return _loaded(config.dataset, data_dir, config.split_seed)
+    """Load the data set of ``config``; the last two are kept."""
+    key = (config.dataset, data_dir, config.split_seed, config.data_options)
+    if key not in _LOADED:
+        while len(_LOADED) > 1:
+            del _LOADED[next(iter(_LOADED))]
+        _LOADED[key] = data.load(
+            config.dataset, data_dir=data_dir, seed=config.split_seed, options=config.data_options
+        )
+    return _LOADED[key]
+
+
+_LOADED: dict[Any, Dataset] = {}
 
 
 def build(config: TrialConfig, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
@@ -108,12 +112,21 @@ def build(config: TrialConfig, input_shape: tuple[int, int, int], classes: int) 
 def gate(
     config: TrialConfig, budget: Budget | None, input_shape: tuple[int, int, int], classes: int
 ) -> Gate:
-    """Measure a candidate without building its weights: the graph decides, in milliseconds."""
+    """Measure a candidate without building its weights: the graph decides, in milliseconds.
+
+    What cannot be built, or is larger than any device, is refused.
+    """
     try:
-        with torch.device("meta"):  # shapes without storage
-            model = build(config, input_shape, classes)
+        return _measured(config, budget, input_shape, classes)
     except EdgebenchError as error:
         return Gate(str(error))
+
+
+def _measured(
+    config: TrialConfig, budget: Budget | None, input_shape: tuple[int, int, int], classes: int
+) -> Gate:
+    with torch.device("meta"):  # shapes without storage
+        model = build(config, input_shape, classes)
     graph = untrained_graph(model, input_shape)
     estimate = measure(profile(graph), CONVENTION)
     metrics = estimate.metrics()
@@ -229,12 +242,13 @@ def preprocessing(dataset: Dataset) -> export.Preprocessing:
     return export.Preprocessing(dataset.mean, dataset.std, dataset.classes)
 
 
-def judge(model: bytes, config: TrialConfig, data_dir: Path, opening: Opening) -> float:  # noqa: ARG001 - the door takes it
+def judge(model: bytes, config: TrialConfig, data_dir: Path, opening: Opening) -> float:
     """Return the accuracy of an exported model on the test split, whose opening is recorded."""
     dataset = dataset_of(config, data_dir)
-    images = preprocessing(dataset).apply(dataset.test.images.numpy())
+    test = dataset.open_test(opening)
+    images = preprocessing(dataset).apply(test.images.numpy())
     logits = export.answers(model, images, threads=torch.get_num_threads())
-    return float((logits.argmax(1) == dataset.test.labels.numpy()).mean())
+    return float((logits.argmax(1) == test.labels.numpy()).mean())
 
 
 def _checkpoint(model: nn.Module) -> bytes:

@@ -65,9 +65,16 @@ def preprocessing_of(saved: SavedRun) -> Preprocessing:
 
 def images_of(dataset: Dataset, split: str) -> LabelledImages:
     """Return one split of ``dataset`` as arrays."""
-    from edgebench.export import LabelledImages
+    from datetime import UTC, datetime
 
-    chosen = getattr(dataset, split)
+    from edgebench.export import LabelledImages
+    from edgebench.record import Opening
+
+    if split == "test":
+        now = datetime.now(UTC).isoformat()
+        chosen = dataset.open_test(Opening(now, "edgebench export --split test"))
+    else:
+        chosen = getattr(dataset, split)
     return LabelledImages(chosen.images.numpy(), chosen.labels.numpy())
 
 

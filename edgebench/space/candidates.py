@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from edgebench.data import DataOptions
 from edgebench.record import Scalar
 from edgebench.registry import bind
 from edgebench.space.schema import FAMILY, SEED, explicit, part, values_of
@@ -53,6 +54,11 @@ class TrialConfig:
         """The training recipe."""
         given = {n: v for n, v in part("train", self.params).items() if f"train.{n}" != SEED}
         return Recipe(**bind(Recipe, given))
+
+    @property
+    def data_options(self) -> DataOptions:
+        """What is done with the images of the data set."""
+        return DataOptions(**bind(DataOptions, part("data", self.params)))
 
     @cached_property
     def key(self) -> str:

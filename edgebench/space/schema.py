@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
+from edgebench.data import DataOptions
 from edgebench.models import MODELS
 from edgebench.record import Scalar
 from edgebench.registry import Choice, Option, active_options, options, resolved
@@ -39,7 +40,11 @@ class TrainOptions(Recipe):
     seed: Annotated[int, Ge(0)] = 0
 
 
-SECTIONS: Mapping[str, Callable[..., Any]] = {"model": ModelOptions, "train": TrainOptions}
+SECTIONS: Mapping[str, Callable[..., Any]] = {
+    "model": ModelOptions,
+    "train": TrainOptions,
+    "data": DataOptions,
+}
 
 
 @dataclass(frozen=True)

@@ -183,15 +183,15 @@ def test_accuracies_are_those_of_the_same_split(tried: Tried) -> None:
             model = log.model_of(run.run_id)
             for metric, split in (
                 ("val/accuracy_best", dataset.validation),
-                ("test/accuracy", dataset.test),
+                ("test/accuracy", dataset._test),
             ):
                 logits = export.answers(model, pre.apply(split.images.numpy()))
                 correct = (logits.argmax(1) == split.labels.numpy()).mean()
                 assert run.metrics[metric] == pytest.approx(correct, abs=1e-12)
             quantised = export.answers(
-                log.model_of(run.run_id, "model-int8"), pre.apply(dataset.test.images.numpy())
+                log.model_of(run.run_id, "model-int8"), pre.apply(dataset._test.images.numpy())
             )
-            correct = (quantised.argmax(1) == dataset.test.labels.numpy()).mean()
+            correct = (quantised.argmax(1) == dataset._test.labels.numpy()).mean()
             assert run.metrics["test/accuracy_int8"] == pytest.approx(correct, abs=1e-12)
 
 
