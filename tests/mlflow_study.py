@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebench.record import Row, StudyRecord
+from edgebench.record import Row, State, StudyRecord
+from edgebench.tracking import runs
+from edgebench.tracking.refused import RefusedTable
 from edgebench.tracking.views import run_tags
 
 if TYPE_CHECKING:
@@ -15,28 +17,39 @@ if TYPE_CHECKING:
 
 
 def write_study(folder: Path, record: StudyRecord) -> tuple[MlflowClient, str, StudyRecord]:
-    """Write one parent and one run a row; returns the record with the runs' ids."""
-    import mlflow
+    """Write the sweep's run, a run a trained trial, and the table of the refused ones.
 
-    from edgebench.tracking import store as tracking
+    Returns the record as it must be read back: with the runs' ids, and of a refused trial what the
+    table holds.
+    """
+    import mlflow
 
     client = mlflow.MlflowClient(store(folder))
     experiment_id = client.create_experiment(record.study, f"{folder}/artifacts")
     described = {
+        "format": runs.FORMAT,
         "objectives": [dataclasses.asdict(objective) for objective in record.objectives],
         "budget": record.budget,
         "target": record.target,
         "dataset": record.dataset,
         "split_sizes": record.split_sizes,
         "classes": list(record.classes),
+        "convention": record.convention,
     }
-    client.set_experiment_tag(experiment_id, tracking.STUDY, json.dumps(described))
-    tags = {"kind": "sweep"}
+    client.set_experiment_tag(experiment_id, runs.STUDY, json.dumps(described))
+    tags = {runs.KIND: "sweep"}
     parent = client.create_run(experiment_id, run_name=record.study, tags=tags).info.run_id
-    rows = [
-        dataclasses.replace(row, run_id=_write(client, experiment_id, parent, row, record))
-        for row in record.rows
-    ]
+    refused = RefusedTable(client, parent)
+    rows = []
+    for row in record.rows:
+        if row.state == State.REFUSED:
+            bare = dataclasses.replace(row, run_id="", curves={}, layers=())
+            refused.append(bare)
+            rows.append(bare)
+        else:
+            run_id = _write(client, experiment_id, parent, row, record)
+            rows.append(dataclasses.replace(row, run_id=run_id))
+    refused.flush()
     client.set_terminated(parent)
     return client, experiment_id, dataclasses.replace(record, rows=rows)
 
@@ -51,11 +64,10 @@ def _write(
 ) -> str:
     from mlflow.entities import Metric, Param
 
-    from edgebench.tracking import store as tracking
-
-    tags = {"kind": "trial", tracking.PARENT: parent, tracking.TRIAL: str(row.trial)}
-    tags |= {tracking.STATE: row.state, **run_tags(row, record)}
-    tags |= {tracking.REASON: row.reason} if row.reason else {}
+    tags = {runs.KIND: "trial", runs.PARENT: parent, runs.TRIAL: str(row.trial)}
+    tags |= {runs.STATE: row.state, **run_tags(row, record)}
+    tags |= {runs.CONVENTION: record.convention, runs.PROVENANCE: record.provenance}
+    tags |= {runs.REASON: row.reason} if row.reason else {}
     run_id = str(client.create_run(experiment_id, run_name=row.name, tags=tags).info.run_id)
     metrics = [Metric(name, value, 0, 0) for name, value in row.metrics.items()]
     for name, values in row.curves.items():
@@ -69,10 +81,10 @@ def _write(
     facts = {"input_shape": [3, 32, 32], "classes": list(record.classes), "mean": [0], "std": [1]}
     details = {
         "config": {"params": dict(row.params), "dataset": record.dataset},
-        "facts": facts | {"dataset": record.dataset},
+        "facts": facts | {"dataset": record.dataset, "dataset_digest": "0" * 16},
         "curve": epochs,
         "layers": list(row.layers),
     }
-    client.log_dict(run_id, details, tracking.DETAILS)
+    client.log_dict(run_id, details, runs.DETAILS)
     client.set_terminated(run_id, "FINISHED" if row.feasible else "KILLED")
     return run_id
