@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from edgebench.footprint.kernels import Schedule
 from edgebench.footprint.planning import (
@@ -34,6 +35,16 @@ class _Stage:
     consumed: str | None = None  # the input that the output may grow into
     others: int = 0  # bytes of the tensors that live on and take no part
     above: bool = False  # the scratch lies above the input
+
+    @cached_property
+    def taken(self) -> int:
+        """Return the bytes of the inputs."""
+        return sum(self.inputs.values())
+
+    @cached_property
+    def made(self) -> int:
+        """Return the bytes of the outputs."""
+        return sum(self.outputs.values())
 
 
 @dataclass(frozen=True)
@@ -130,7 +141,8 @@ def overlapped(plan: Schedule, rules: Rules) -> Plan:
             buffers.append(Buffer(name, stage.scratch, step, step, scratch=True))
             if chosen[step]:  # the vendor's planner leaves the room below the output empty
                 for output in stage.outputs:
-                    overlaps[name, output] = stage.scratch + _kept(stage, room[output])
+                    needed = room.get(output, _NO_ROOM)
+                    overlaps[name, output] = stage.scratch + _kept(stage, needed)
         if stage.consumed is not None:
             for output, size in stage.outputs.items():
                 overlaps[output, stage.consumed] = min(stage.distance, size)
@@ -182,6 +194,15 @@ class _Room:
         return _Room(self.below + distance, distance or self.kept)
 
 
+_NO_ROOM = _Room()
+
+
+def _widest(stage: _Stage, rooms: Mapping[str, _Room]) -> _Room:
+    """Return the most room that an output of ``stage`` needs below it."""
+    found = [rooms[name] for name in stage.outputs if name in rooms]
+    return max(found, key=lambda one: one.below) if found else _NO_ROOM
+
+
 def _kept(stage: _Stage, room: _Room) -> int:
     """Return the part of the room below the output that the scratch may not lie in."""
     return room.below if stage.above else room.kept
@@ -228,7 +249,7 @@ def _raised(stages: list[_Stage], above: AbstractSet[int]) -> list[_Stage]:
     peak, chosen, rooms = _choose(stages)
     for step in above:
         stage = stages[step]
-        room = max((rooms[name] for name in stage.outputs), key=lambda one: one.below)
+        room = _widest(stage, rooms)
         stage.above = chosen[step] and _costs(stage, room)[1] == peak
     return stages
 
@@ -239,8 +260,7 @@ def _walk(stages: list[_Stage], peak: int) -> tuple[list[bool], dict[str, _Room]
     rooms: dict[str, _Room] = {}
     for index in range(len(stages) - 1, -1, -1):
         stage = stages[index]
-        outputs = [rooms.setdefault(name, _Room()) for name in stage.outputs]
-        room = max(outputs, key=lambda one: one.below, default=_Room())
+        room = _widest(stage, rooms)
         apart, together = _costs(stage, room)
         if apart <= peak:
             continue

@@ -193,3 +193,40 @@ def window(graph: Graph, node: Node) -> tuple[list[int], list[int], list[int]]:
         kernel = list(node.attributes["kernel_shape"])
     strides = list(node.attributes.get("strides", [1] * sides))
     return kernel, strides, list(node.attributes.get("dilations", [1] * sides))
+
+
+def fold_norm_into_next(graph: Graph) -> bool:
+    """Fold one batch norm into the convolution that alone reads it, where that one pads nothing.
+
+    Its factors go into the weights and its shifts into the bias; a padded convolution would see
+    its zeros shifted too, so there the norm stays.
+    """
+    consumers = graph.consumers()
+    for node in graph.nodes:
+        if node.op != "BatchNormalization":
+            continue
+        conv = _only_reader(graph, node, consumers)
+        if conv is None or conv.op != "Conv" or not graph.is_constant(conv.inputs[1]):
+            continue
+        if any(explicit_pads(graph, conv)):
+            continue
+        if len(conv.inputs) < 3:
+            _give_bias(graph, conv, conv)
+        conv.folded.append(node.name)
+        graph.replace(node.outputs[0], node.inputs[0])
+        graph.remove([node])
+        return True
+    return False
+
+
+def _only_reader(graph: Graph, node: Node, consumers: dict[str, list[Node]]) -> Node | None:
+    """Return the one node that reads ``node``, past reshapes that change no shape, or None."""
+    name = node.outputs[0]
+    while name not in graph.outputs and len(consumers.get(name, ())) == 1:
+        reader = consumers[name][0]
+        if reader.op != "Reshape":
+            return reader
+        if graph.values[reader.outputs[0]].shape != graph.values[name].shape:
+            return None
+        name = reader.outputs[0]
+    return None

@@ -7,7 +7,12 @@ convolution after them, and transposes that only adapt the layout become free.
 
 from __future__ import annotations
 
-from edgebench.profiling.folding import expand_fused, fold_constants_into_linear, merge_pads
+from edgebench.profiling.folding import (
+    expand_fused,
+    fold_constants_into_linear,
+    fold_norm_into_next,
+    merge_pads,
+)
 from edgebench.profiling.graph import Graph
 from edgebench.profiling.layout import free_identical, free_layout_transposes, means_are_pools
 from edgebench.profiling.quantised import absorb_quantisation
@@ -17,6 +22,8 @@ def simplify(graph: Graph) -> Graph:
     """Apply every rewrite to ``graph``, in place, until none applies."""
     expand_fused(graph)
     while merge_pads(graph) or fold_constants_into_linear(graph):
+        pass
+    while fold_norm_into_next(graph):
         pass
     absorb_quantisation(graph)
     means_are_pools(graph)

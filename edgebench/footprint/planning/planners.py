@@ -63,10 +63,12 @@ def overlapping(
 def greedy_by_size(buffers: Sequence[Buffer], alignment: int = 16) -> Plan:
     """Place the largest first, each in the first gap that is free during its life.
 
-    TFLite Micro's planner (``greedy_memory_planner``): 16-byte alignment, no overlap.
+    TFLite Micro's planner (``greedy_memory_planner``): 16-byte alignment, no overlap. Of equal
+    sizes the one that comes later in ``buffers`` is placed first, as the interpreter does it.
     """
     sized = [_aligned(one, alignment) for one in buffers]
-    order = sorted(sized, key=lambda b: (-b.size, b.first))
+    order = sized[::-1]
+    order.sort(key=lambda b: -b.size)
     return _Task(sized, _neighbours(sized), {}, {}, alignment).placed(order)
 
 
@@ -111,9 +113,11 @@ def _neighbours(buffers: Sequence[Buffer]) -> dict[str, list[Buffer]]:
 
 def _busiest(buffers: Sequence[Buffer]) -> dict[str, int]:
     """Map each buffer to the most bytes that live at any step of its life."""
-    steps = sorted({one.first for one in buffers})
-    load = {s: sum(b.size for b in buffers if b.first <= s <= b.last) for s in steps}
-    return {b.name: max(load[s] for s in steps if b.first <= s <= b.last) for b in buffers}
+    load: dict[int, int] = {}
+    for one in buffers:
+        for step in range(one.first, one.last + 1):
+            load[step] = load.get(step, 0) + one.size
+    return {b.name: max(load[s] for s in range(b.first, b.last + 1)) for b in buffers}
 
 
 def _turned(order: Sequence[Buffer], plan: Plan, shuffle: random.Random) -> list[Buffer]:

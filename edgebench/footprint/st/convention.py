@@ -18,9 +18,8 @@ def convention(name: str, title: str, version: Version, *, counts: str, errs: st
     """Return the convention of the vendor's tools at ``version``."""
 
     def lower(profile: Profile) -> Schedule:
-        padded = memory.with_padded_buffers(profile)
         return schedule(
-            padded,
+            memory.with_integer_biases(memory.with_padded_buffers(profile)),
             pools=version.fuses_float_pools,
             integer_pools=version.fuses_integer_pools,
             activations=version.fuses_activations and profile.dtype == "float32",

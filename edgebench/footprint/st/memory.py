@@ -7,7 +7,7 @@ from math import prod
 
 from edgebench.footprint.kernels import CONVOLUTIONS, Kernel, Schedule, image
 from edgebench.footprint.st.versions import CORE_2, Version
-from edgebench.profiling import Operator, Profile, Tensor
+from edgebench.profiling import Constant, Operator, Profile, Tensor
 
 MOST_PATCHES = 5_120
 """Bytes of input patches that a spatial integer kernel keeps at most."""
@@ -118,6 +118,25 @@ def with_padded_buffers(profile: Profile) -> Profile:
         else:
             operators.append(operator)
     return replace(profile, operators=tuple(operators), tensors=tensors)
+
+
+def with_integer_biases(profile: Profile) -> Profile:
+    """Return ``profile`` with a bias of 32 bits in each integer dense layer that has none.
+
+    The vendor's kernel always adds one, and ships zeros where the model has none.
+    """
+    return replace(profile, operators=tuple(_biased(profile, one) for one in profile.operators))
+
+
+def _biased(profile: Profile, operator: Operator) -> Operator:
+    weight = operator.constant("weight")
+    if operator.kind != "dense" or weight is None or not profile.is_quantised(operator):
+        return operator
+    if operator.constant("bias") is not None:
+        return operator
+    columns = profile.tensors[operator.outputs[0]].shape[-1]
+    bias = Constant(f"{operator.name}.bias", (columns,), "int32", role="bias")
+    return replace(operator, constants=(*operator.constants, bias))
 
 
 def _needs_padded_input(profile: Profile, operator: Operator) -> bool:
