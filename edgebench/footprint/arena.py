@@ -46,6 +46,11 @@ class _Stage:
         """Return the bytes of the outputs."""
         return sum(self.outputs.values())
 
+    @cached_property
+    def apart(self) -> int:
+        """Return the arena that the step needs when nothing overlaps and no room is asked for."""
+        return self.taken + self.scratch + self.made + self.others
+
 
 @dataclass(frozen=True)
 class Lifetimes:
@@ -199,8 +204,11 @@ _NO_ROOM = _Room()
 
 def _widest(stage: _Stage, rooms: Mapping[str, _Room]) -> _Room:
     """Return the most room that an output of ``stage`` needs below it."""
-    found = [rooms[name] for name in stage.outputs if name in rooms]
-    return max(found, key=lambda one: one.below) if found else _NO_ROOM
+    widest = _NO_ROOM
+    for name in stage.outputs:
+        room = rooms.get(name, _NO_ROOM)
+        widest = room if room.below > widest.below else widest
+    return widest
 
 
 def _kept(stage: _Stage, room: _Room) -> int:
@@ -229,16 +237,18 @@ def _choose(stages: list[_Stage]) -> tuple[int, list[bool], dict[str, _Room]]:
     it is taken wherever the peak allows it. The least peak that leaves a choice at every step is
     found by bisection.
     """
-    low = max((min(_costs(stage, _Room())) for stage in stages), default=0)
-    high = max((_costs(stage, _Room())[0] for stage in stages), default=0)
-    while low < high:
+    low = max((min(_costs(stage, _NO_ROOM)) for stage in stages), default=0)
+    high = max((stage.apart for stage in stages), default=0)
+    found = _walk(stages, low)
+    if found is not None:  # the busiest step alone decides
+        return low, *found
+    while found is None or low < high:
         middle = (low + high) // 2
-        if _walk(stages, middle) is None:
+        tried = _walk(stages, middle)
+        if tried is None:
             low = middle + 1
         else:
-            high = middle
-    found = _walk(stages, low)
-    assert found is not None  # noqa: S101 - every step fits apart at the highest peak
+            found, high = tried, middle
     return low, *found
 
 
@@ -261,6 +271,8 @@ def _walk(stages: list[_Stage], peak: int) -> tuple[list[bool], dict[str, _Room]
     for index in range(len(stages) - 1, -1, -1):
         stage = stages[index]
         room = _widest(stage, rooms)
+        if room is _NO_ROOM and stage.apart <= peak:
+            continue
         apart, together = _costs(stage, room)
         if apart <= peak:
             continue
@@ -278,8 +290,7 @@ def _standing_chain(stages: list[_Stage], standing: AbstractSet[int]) -> int:
     """
     peak, tensors = 0, [0]  # what each tensor of the block reaches above the newest one
     for step, stage in enumerate(stages):
-        apart, _ = _costs(stage, _Room())
-        if step not in standing or stage.consumed is None or stage.others or apart <= peak:
+        if step not in standing or stage.consumed is None or stage.others or stage.apart <= peak:
             break
         source = max(tensors[-1], stage.inputs[stage.consumed])
         reach = max(stage.distance + source, *stage.outputs.values())
