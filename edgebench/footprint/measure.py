@@ -225,6 +225,9 @@ def _provenance(
     guessed = sorted({one.op for one in profile.operators if rule.complexity.assumed(one)})
     if guessed:
         parts.append(f"operations assumed for {', '.join(guessed)}")
+    measured = [str(one) for one in rule.errors if one.dtype == profile.dtype]
+    if measured:
+        parts.append(f"errors: {'; '.join(measured)}")
     if not memory.exact:
         parts.append("a proven lower bound, not the optimum")
     if unknown:

@@ -11,6 +11,7 @@ import math
 
 from edgebench.footprint import arena
 from edgebench.footprint.conventions import CONVENTIONS, Convention, Estimate, Memory
+from edgebench.footprint.conventions import MeasuredError as Error
 from edgebench.footprint.kernels import CONVOLUTIONS, Schedule, image, schedule, with_pads_apart
 from edgebench.footprint.st import COMPLEXITY
 from edgebench.profiling import Profile
@@ -80,5 +81,14 @@ CONVENTIONS.add(
         code=lambda plan: Estimate(CODE, CODE_UPPER),  # noqa: ARG005 - the same for every graph
         runtime=_tail,
         complexity=COMPLEXITY,
+        errors=(
+            Error("arena", "float32", 5, 0.1, -0.1, 1.4),
+            Error("arena", "int8", 49, 0.1, -48.5, 21.4),
+            Error("head", "float32", 5, 0.0, 0.0, 0.0),
+            Error("head", "int8", 35, 0.0, -72.2, 0.0),
+            Error("head, reordered", "int8", 14, 5.3, -6.2, 27.8),
+            Error("tail", "float32", 5, 0.8, -0.9, 5.0),
+            Error("tail", "int8", 49, 0.8, -5.8, 4.5),
+        ),
     ),
 )
