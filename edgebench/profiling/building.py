@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from edgebench.errors import EdgebenchError
 from edgebench.profiling.constants import Folder, computed, evaluate, pass_reference
 from edgebench.profiling.contrib import standard
-from edgebench.profiling.graph import Graph, Node, Value
+from edgebench.profiling.graph import Array, Graph, Node, Scale, Value
 from edgebench.profiling.inference import Declared, output_types, type_name
 from edgebench.profiling.inputs import Shapes, read_inputs
 from edgebench.profiling.limits import MOST_OPERATORS, check_functions, check_shape
@@ -197,6 +197,24 @@ class _Builder:
         weight = node.scales.get(1)
         if weight is not None and node.op in ("Conv", "ConvTranspose", "MatMul", "Gemm"):
             node.scales[1] = replace(weight, axis=_weight_axis(node))
+            if len(node.inputs) > 2 and node.inputs[2] and weight.scale is not None:
+                node.scales[2] = Scale(self._bias_scale(node, weight.scale), None, 0)
+
+    def _bias_scale(self, node: Node, weight: str) -> str:
+        """Add the scale of an integer operator's bias: that of its input times that of its weight.
+
+        ONNX Runtime does not name it.
+        """
+        first, second = self.values[node.scales[0].scale or ""], self.values[weight]
+        name = f"{node.name}.bias_scale"
+
+        def product() -> Array:
+            found: Array = (first.content().reshape(-1) * second.content()).reshape(-1)
+            return found
+
+        shape = (int(np.prod(second.shape)),)
+        self.values[name] = Value(name, shape, "float32", constant=True, compute=product)
+        return name
 
     def _positions(self, node: Node, proto: onnx.NodeProto, inputs: list[Value]) -> bool:
         """Fold a NonZero, whose shape depends on the data; tell whether its data is known."""
