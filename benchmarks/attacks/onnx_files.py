@@ -7,7 +7,10 @@ worker process. A file that takes over 20 s is a hang: its worker is killed and 
 behind it. Printed: clean figures, refusals in one message, foreign exceptions, hangs, negative
 figures, and the largest memory of a worker.
 
-Last printed, see the end of this file.
+Last printed, for `--files 6000 --seed 0`:
+
+    files 6000, seeds 0 to 5999: clean 831, refused 5169, foreign exceptions 0, crashes 0, hangs 0,
+    negative figures 0; slowest 2.84 s (seed 6), most memory 74 MB, 17 s
 """
 
 from __future__ import annotations
