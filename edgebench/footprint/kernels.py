@@ -90,16 +90,20 @@ class Schedule:
         return tuple(dict.fromkeys(self.memory(name) for name in kernel.operators[-1].outputs))
 
 
-def schedule(profile: Profile, *, pools: bool, activations: bool) -> Schedule:
+def schedule(
+    profile: Profile, *, pools: bool, activations: bool, integer_pools: bool | None = None
+) -> Schedule:
     """Fuse the operators of ``profile`` into kernels.
 
     Args:
         profile: The operators in order.
         pools: Fuse convolution + activation + max pool into one kernel.
+        integer_pools: The same for integer convolutions; by default as ``pools``.
         activations: Fuse an activation into the convolution, dense or eltwise before it; the
             clamps of integer kernels (ReLU, clip) are fused in any case.
     """
     readers = _readers(profile)
+    fused = {False: pools, True: pools if integer_pools is None else integer_pools}
     kernels: list[Kernel] = []
     storage: dict[str, str] = {}
     taken: set[int] = set()
@@ -110,7 +114,8 @@ def schedule(profile: Profile, *, pools: bool, activations: bool) -> Schedule:
             source = operator.inputs[0]
             storage |= dict.fromkeys(operator.outputs, storage.get(source, source))
             continue
-        chain = _chain(profile, operator, readers, pools=pools, activations=activations)
+        pooled = fused[profile.is_quantised(operator)]
+        chain = _chain(profile, operator, readers, pools=pooled, activations=activations)
         taken.update(id(one) for one in chain)
         kernels.append(Kernel(tuple(chain)))
     return Schedule(profile, tuple(kernels), storage)
