@@ -43,8 +43,9 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             process is running it.
         KeyboardInterrupt: Passed on after the running trials have been closed.
     """
+    stopping = EARLY_STOPPING[sweep.early_stop](sweep)
     with settings.open_pool() as pool, settings.alone(sweep.name):
-        dispatcher = Dispatcher(pool, EARLY_STOPPING[sweep.early_stop](sweep))
+        dispatcher = Dispatcher(pool, stopping)
         first = sweep.first()
         facts: Facts = dispatcher.ask(Prepare(first))  # before any store is made
         sampler = Sampler(sweep, settings.storage)
