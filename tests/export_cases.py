@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from edgebench.export import Preprocessing, quantize, to_onnx
 from edgebench.models import MODELS
-from edgebench.registry import options
+from edgebench.registry import bind, options
 
 SHAPE = (3, 16, 16)
 CLASSES = 5
@@ -48,7 +48,7 @@ def build(case: Case) -> torch.nn.Module:
     family, chosen = case
     small = {name: value for name, value in SMALL.items() if name in options(MODELS[family])}
     torch.manual_seed(7)
-    model = MODELS[family](SHAPE, CLASSES, **{**small, **dict(chosen)})
+    model = MODELS[family](SHAPE, CLASSES, **bind(MODELS[family], {**small, **dict(chosen)}))
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)

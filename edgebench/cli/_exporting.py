@@ -47,10 +47,11 @@ def model_of(saved: SavedRun) -> nn.Module:
     import torch
 
     from edgebench.models import MODELS
+    from edgebench.registry import bind
 
-    model = MODELS[saved.config.family](
-        saved.input_shape, len(saved.classes), **saved.config.model_options
-    )
+    family = MODELS[saved.config.family]
+    options = bind(family, saved.config.model_options)
+    model = family(saved.input_shape, len(saved.classes), **options)
     model.load_state_dict(torch.load(saved.checkpoint, map_location="cpu", weights_only=True))
     return model.eval()
 
@@ -64,9 +65,16 @@ def preprocessing_of(saved: SavedRun) -> Preprocessing:
 
 def images_of(dataset: Dataset, split: str) -> LabelledImages:
     """Return one split of ``dataset`` as arrays."""
-    from edgebench.export import LabelledImages
+    from datetime import UTC, datetime
 
-    chosen = getattr(dataset, split)
+    from edgebench.export import LabelledImages
+    from edgebench.record import Opening
+
+    if split == "test":
+        now = datetime.now(UTC).isoformat()
+        chosen = dataset.open_test(Opening(now, "edgebench export --split test"))
+    else:
+        chosen = getattr(dataset, split)
     return LabelledImages(chosen.images.numpy(), chosen.labels.numpy())
 
 

@@ -84,7 +84,7 @@ def _family(
 ) -> Any:
     from edgebench.export import untrained_graph
     from edgebench.models import MODELS
-    from edgebench.registry import options
+    from edgebench.registry import active_options, bind
     from edgebench.yaml12 import assignments
 
     if name not in MODELS:
@@ -96,8 +96,8 @@ def _family(
             f"--input: a family takes CxHxW, not {len(shape)} sizes; for example 3x32x32"
         )
     family = MODELS[name]
-    known = options(family)
     given = {k.removeprefix("model."): v for k, v in assignments(settings).items()}
+    known = active_options(family, given)
     mistakes = [
         f"--set: {unknown(f'option of {name}', key, known)}" for key in given if key not in known
     ]
@@ -107,4 +107,5 @@ def _family(
             mistakes.append(f"--set: {key}: {rule}")
     if mistakes:
         raise EdgebenchError(*mistakes)
-    return untrained_graph(family(shape, classes, **given), shape, softmax=softmax)
+    network = family(shape, classes, **bind(family, given))
+    return untrained_graph(network, shape, softmax=softmax)

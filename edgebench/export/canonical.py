@@ -1,21 +1,21 @@
 """The one form in which edgebench writes a graph, whatever the exporter made of it.
 
-Plain pooling and flatten, names after the modules, no path or stack trace of the machine. Two
+Plain operators (`plain`), names after the modules, no path or stack trace of the machine. Two
 exports of the same weights have the same bytes, and a graph does not depend on weight values.
 """
 
 from __future__ import annotations
 
 import ast
-import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
+
+from edgebench.export.plain import write_plainly
 
 if TYPE_CHECKING:
     import torch
@@ -29,8 +29,7 @@ def canonical(
     """Return ``raw``, the export of ``origin``, in canonical form, checked and with all shapes."""
     clean = onnx.shape_inference.infer_shapes(raw, strict_mode=True)
     graph = clean.graph
-    _plain_pooling(graph)
-    _plain_flatten(graph)
+    write_plainly(graph)
     _keep_zero_biases(graph, origin)
     _name_by_module(graph)
     if softmax:
@@ -70,7 +69,8 @@ def _module_of(node: onnx.NodeProto) -> str:
     """Return the path of the module that ``node`` came from, as the exporter recorded it."""
     recorded = {entry.key: entry.value for entry in node.metadata_props}
     scopes = ast.literal_eval(recorded.get("pkg.torch.onnx.name_scopes", "['', '']"))
-    return str(scopes[-2]) if len(scopes) > 1 else ""
+    path = str(scopes[-2]) if len(scopes) > 1 else ""
+    return "" if path.startswith("_") else path  # the exporter's own shape arithmetic
 
 
 def _keep_zero_biases(graph: onnx.GraphProto, model: torch.nn.Module) -> None:
@@ -101,7 +101,13 @@ def _name_by_module(graph: onnx.GraphProto) -> None:
     outputs = {value.name for value in graph.output}
     renamed: dict[str, str] = {}
     taken: Counter[str] = Counter()
-    for node in graph.node:
+    integers = {
+        value.name
+        for value in graph.value_info
+        if value.type.tensor_type.elem_type == onnx.TensorProto.INT64
+    }
+    # Shape arithmetic is named last: how much of it there is, no name of a layer should tell.
+    for node in sorted(graph.node, key=lambda node: node.output[0] in integers):
         plain = "/".join(filter(None, (_module_of(node), node.op_type)))
         taken[plain] += 1
         node.name = plain if taken[plain] == 1 else f"{plain}_{taken[plain]}"
@@ -132,63 +138,8 @@ def _append_softmax(graph: onnx.GraphProto) -> None:
     logits.name = "probabilities"
 
 
-def _plain_pooling(graph: onnx.GraphProto) -> None:
-    """Write a mean over height and width as GlobalAveragePool, which int8 kernels exist for.
-
-    ONNX Runtime leaves ReduceMean in float, so one global average pooling would break the chain.
-    """
-    constants, shapes = _constants(graph), _shapes(graph)
-    nodes = list(graph.node)
-    del graph.node[:]
-    for node in nodes:
-        rank = len(shapes.get(node.input[0], ())) if node.input else 0
-        axes = constants.get(node.input[1]) if len(node.input) == 2 else None
-        if (
-            node.op_type != "ReduceMean"
-            or rank != 4
-            or axes is None
-            or sorted(int(axis) % 4 for axis in axes.ravel()) != [2, 3]
-        ):
-            graph.node.append(node)
-            continue
-        keeps = all(a.i for a in node.attribute if a.name == "keepdims")
-        pooled = node.output[0] if keeps else f"{node.output[0]}_pooled"
-        make = onnx.helper.make_node
-        graph.node.append(make("GlobalAveragePool", [node.input[0]], [pooled]))
-        graph.node[-1].metadata_props.extend(node.metadata_props)
-        if not keeps:
-            graph.node.append(make("Flatten", [pooled], [node.output[0]], axis=1))
-            graph.node[-1].metadata_props.extend(node.metadata_props)
-
-
-def _plain_flatten(graph: onnx.GraphProto) -> None:
-    """Write a reshape of ``[batch, ...]`` to ``[-1, features]`` as Flatten, without a constant."""
-    constants, shapes = _constants(graph), _shapes(graph)
-    for node in graph.node:
-        target = constants.get(node.input[1]) if node.op_type == "Reshape" else None
-        if target is None or target.shape != (2,) or target[0] != -1:
-            continue
-        features = math.prod(shapes.get(node.input[0], (0,))[1:])
-        if features == int(target[1]):
-            node.op_type = "Flatten"
-            del node.input[1:], node.attribute[:]
-            node.attribute.append(onnx.helper.make_attribute("axis", 1))
-
-
 def _drop_unused_constants(graph: onnx.GraphProto) -> None:
     used = {name for node in graph.node for name in node.input}
     kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)
-
-
-def _constants(graph: onnx.GraphProto) -> dict[str, npt.NDArray[Any]]:
-    return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-
-
-def _shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
-    """Return the shapes that the graph states, a dynamic dimension as 0."""
-    return {
-        value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-        for value in (*graph.input, *graph.value_info, *graph.output)
-    }

@@ -10,6 +10,7 @@ from edgebench.footprint.conventions import CONVENTIONS, Convention, Memory
 from edgebench.footprint.fit import Fit
 from edgebench.footprint.kernels import Kernel, Schedule
 from edgebench.footprint.planning import Plan
+from edgebench.metrics import figures
 from edgebench.profiling import Profile
 
 if TYPE_CHECKING:
@@ -114,9 +115,9 @@ class Footprint:
         return found
 
     def metrics(self, suffix: str = "") -> dict[str, int]:
-        """Return the figures under the names they are recorded by."""
-        names = ("macs", "macc", "parameters", "rom_bytes", "ram_bytes", "activations_bytes")
-        return {f"footprint/{name}{suffix}": getattr(self, name) for name in names}
+        """Return the figures under the names they are recorded by; what is not known is absent."""
+        recorded = {m.name: getattr(self, m.key) for m in figures("float32") if m.footprint}
+        return {f"{name}{suffix}": value for name, value in recorded.items() if value is not None}
 
 
 def _sum(*parts: int | None) -> int | None:

@@ -15,6 +15,7 @@ from edgebench.errors import EdgebenchError, unknown
 from edgebench.footprint.fit import Fit, Verdict
 from edgebench.footprint.measure import Footprint
 from edgebench.registry import Registry
+from edgebench.units import over_limit
 
 RESERVE_FLASH_BYTES = 16_384  # vector table, start-up, drivers and a small main program
 RESERVE_RAM_BYTES = 8_192  # stack, heap and the application's own variables
@@ -118,9 +119,9 @@ class _Memory:
     def reason(self, board: str) -> str:
         """Say by how much the figure, or else the upper figure, is over."""
         kept = f" ({self.size:,} B less {self.reserve:,} B reserved)" if self.reserve else ""
-        free = f"{self.free:,} B of {board}{kept}"
         if self.margin < 0:
-            return f"{self.word} {self.figure:,} B is over {free} by {-self.margin:,} B"
+            return over_limit(self.word, self.figure, self.free, "B", f"{board}{kept}")
+        free = f"{self.free:,} B of {board}{kept}"
         if self.upper is None:
             return f"may fit: {self.word} is at least {self.figure:,} B, under {free}"
         return (

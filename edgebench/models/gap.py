@@ -1,4 +1,4 @@
-"""GAP: convolution blocks, then global average pooling (Lin, Chen and Yan, 2013)."""
+"""Convolution blocks and global average pooling (Lin, Chen and Yan, 2013)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from torch import nn
 
 from edgebench.models import MODELS
 from edgebench.models.layers import (
-    Activation,
+    BATCH_NORM,
+    DEFAULT_INIT,
+    RELU,
+    ActivationOption,
     Count,
     Depth,
     Fraction,
-    Norm,
+    Initialized,
+    LastNormScale,
+    NormOption,
     conv_blocks,
-    soften,
+    scale_last_norm,
 )
 
 
@@ -24,14 +29,17 @@ def gap(
     width: Count = 64,
     blocks: Depth = 3,
     convs_per_block: Depth = 1,
-    norm: Norm = "batch",
-    activation: Activation = "relu",
+    norm: NormOption = BATCH_NORM,
+    activation: ActivationOption = RELU,
     dropout: Fraction = 0.0,
+    init: Initialized = DEFAULT_INIT,
+    last_norm_scale: LastNormScale = "fan_in",
 ) -> nn.Module:
     """Build a GAP network: blocks, global average pooling, Linear classes.
 
     ``width`` filters in the first block, doubling per block; ``dropout`` is the share of the
-    pooled features that training drops. Takes ``[N, *input_shape]``, returns logits
+    pooled features that training drops; ``last_norm_scale`` is where the scale of the norm before
+    the dense layer begins (`scale_last_norm`). Takes ``[N, *input_shape]``, returns logits
     ``[N, classes]``. The defaults on 3x32x32 are the reference's GAP network: 0.37 M parameters.
     """
     features, (channels, _, _) = conv_blocks(
@@ -42,8 +50,9 @@ def gap(
         norm=norm,
         activation=activation,
     )
-    soften(features, channels)
+    scale_last_norm(features, channels, last_norm_scale)
     head: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     if dropout:
         head.append(nn.Dropout(dropout))
-    return nn.Sequential(features, *head, nn.Linear(channels, classes))
+    network: nn.Module = init(nn.Sequential(features, *head, nn.Linear(channels, classes)))
+    return network

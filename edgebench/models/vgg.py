@@ -6,14 +6,18 @@ from torch import nn
 
 from edgebench.models import MODELS
 from edgebench.models.layers import (
-    Activation,
+    BATCH_NORM,
+    DEFAULT_INIT,
+    RELU,
+    ActivationOption,
     Count,
     Depth,
     Fraction,
-    Norm,
-    activation_layer,
+    Initialized,
+    LastNormScale,
+    NormOption,
     conv_blocks,
-    soften,
+    scale_last_norm,
 )
 
 
@@ -26,14 +30,17 @@ def vgg(
     blocks: Depth = 3,
     convs_per_block: Depth = 1,
     hidden: Count = 1024,
-    norm: Norm = "batch",
-    activation: Activation = "relu",
+    norm: NormOption = BATCH_NORM,
+    activation: ActivationOption = RELU,
     dropout: Fraction = 0.0,
+    init: Initialized = DEFAULT_INIT,
+    last_norm_scale: LastNormScale = "fan_in",
 ) -> nn.Module:
     """Build a VGG-style network: blocks, flatten, Linear ``hidden``, activation, Linear classes.
 
     ``width`` filters in the first block, doubling per block; ``dropout`` is the share of the
-    hidden layer's outputs that training drops. Takes ``[N, *input_shape]``, returns logits
+    hidden layer's outputs that training drops; ``last_norm_scale`` is where the scale of the norm
+    before the dense layer begins (`scale_last_norm`). Takes ``[N, *input_shape]``, returns logits
     ``[N, classes]``. The defaults on 3x32x32 are the reference's VGG-style network: 4.58 M
     parameters.
     """
@@ -45,9 +52,11 @@ def vgg(
         norm=norm,
         activation=activation,
     )
-    soften(features, channels * height * size)
-    head: list[nn.Module] = [nn.Linear(channels * height * size, hidden)]
-    head.append(activation_layer(activation))
+    scale_last_norm(features, channels * height * size, last_norm_scale)
+    head: list[nn.Module] = [nn.Linear(channels * height * size, hidden), activation()]
     if dropout:
         head.append(nn.Dropout(dropout))
-    return nn.Sequential(features, nn.Flatten(), *head, nn.Linear(hidden, classes))
+    network: nn.Module = init(
+        nn.Sequential(features, nn.Flatten(), *head, nn.Linear(hidden, classes))
+    )
+    return network

@@ -8,38 +8,44 @@ cost more than it gains on networks this small on a CPU.
 from __future__ import annotations
 
 import contextlib
-import itertools
+import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from edgebench.data import Augmentation, Dataset, Split
+from edgebench.data import Dataset, Split
 from edgebench.errors import EdgebenchError
-from edgebench.training.augmentation import Normaliser, normaliser, training_batches
-from edgebench.training.recipe import Decayed, Precision, Recipe
-
-EVALUATION_BATCH = 500
-Epoch = dict[str, float]
-"""``train/loss``, ``train/accuracy``, ``val/loss`` and ``val/accuracy`` of one epoch."""
-
-
-class TrainingFailed(Exception):
-    """The candidate could not be trained; the message is the reason for its row."""
+from edgebench.training.batches import Normalizer, normalizer, training_batches
+from edgebench.training.decay import decayed_parameters
+from edgebench.training.evaluation import evaluate
+from edgebench.training.failure import (
+    check_exploded,
+    check_finite,
+    check_weights,
+    out_of_memory_as_failure,
+)
+from edgebench.training.observer import Epoch, Observer, Step, Stop
+from edgebench.training.recipe import Precision, Recipe
 
 
 @dataclass(frozen=True)
 class Training:
-    """What training leaves behind; the model holds the weights of ``best_epoch``."""
+    """What training leaves behind; the model holds the weights of ``best_epoch``.
+
+    ``stopped`` is the reason of the observer that ended it before the recipe's last epoch, or
+    None.
+    """
 
     curve: tuple[Epoch, ...]
     best_epoch: int
     seconds: float
     precision: str
+    stopped: str | None = None
 
     @property
     def best_accuracy(self) -> float:
@@ -86,7 +92,7 @@ def train(
     *,
     device: torch.device,
     seed: int,
-    on_epoch: Callable[[int, Epoch], None],
+    observers: Sequence[Observer] = (),
 ) -> Training:
     """Train ``model`` in place on the training split and keep the weights of the best epoch.
 
@@ -97,73 +103,87 @@ def train(
         device: Where to train; the model is moved there and stays.
         seed: Decides order, augmentation and dropout: on one device and thread count the same
             seed gives the same weights.
-        on_epoch: Called after each epoch with its number (from 1) and metrics; it may raise.
+        observers: Are told of each step and epoch, in this order; one may stop the training.
 
     Raises:
-        TrainingFailed: The loss is not finite, or memory ran out.
+        TrainingFailed: The loss explodes, a loss or weight is not finite, or memory ran out.
     """
     torch.manual_seed(seed)
     precision = resolve_precision(recipe.precision, device)
     started = time.perf_counter()
-    with _repeatable(), _out_of_memory_as_failure():
-        curve, best_epoch = _epochs(
-            model,
+    with _repeatable(), out_of_memory_as_failure():
+        normalize = normalizer(dataset.mean, dataset.std, device)
+        placed = dataclasses.replace(
             dataset,
-            recipe,
-            device=device,
-            precision=precision,
-            generator=torch.Generator().manual_seed(seed),
-            on_epoch=on_epoch,
+            train=_moved(dataset.train, device),
+            validation=_moved(dataset.validation, device),
         )
-    return Training(tuple(curve), best_epoch, time.perf_counter() - started, precision)
+        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lags
+        for observer in observers:
+            observer.on_start(model, placed, recipe)
+        run = _Run(model, placed, recipe, normalize, precision, observers)
+        curve, best_epoch, stopped = _epochs(run, torch.Generator().manual_seed(seed))
+        training = Training(
+            tuple(curve), best_epoch, time.perf_counter() - started, precision, stopped
+        )
+        for observer in observers:
+            observer.on_end(model, placed, training)
+    return training
 
 
-def _epochs(
-    model: nn.Module,
-    dataset: Dataset,
-    recipe: Recipe,
-    *,
-    device: torch.device,
-    precision: str,
-    generator: torch.Generator,
-    on_epoch: Callable[[int, Epoch], None],
-) -> tuple[list[Epoch], int]:
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lags
-    normalise = normaliser(dataset.mean, dataset.std, device)
-    training, validation = (_moved(part, device) for part in (dataset.train, dataset.validation))
-    steps = max(1, len(training) // recipe.batch_size)
-    optimizer, scheduler = _optimizer(model, recipe, steps)
-    augmentation: Augmentation = (
-        dataset.augmentation if recipe.augmentation == "auto" else recipe.augmentation
+@dataclass
+class _Run:
+    """One training in progress: what stays the same from step to step."""
+
+    model: nn.Module
+    dataset: Dataset
+    recipe: Recipe
+    normalize: Normalizer
+    precision: str
+    observers: Sequence[Observer]
+    steps: int = 0
+    first_loss: float = math.nan
+    optimizer: torch.optim.Optimizer = field(init=False)
+    scheduler: torch.optim.lr_scheduler.LRScheduler = field(init=False)
+    criterion: Callable[[Tensor, Tensor], Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the optimizer, its schedule and the loss that the recipe names."""
+        per_epoch = max(1, len(self.dataset.train) // self.recipe.batch_size)
+        self.optimizer, self.scheduler = optimization(
+            self.model, self.dataset.input_shape, self.recipe, per_epoch * self.recipe.epochs
+        )
+        self.criterion = functools.partial(self.recipe.loss.member, **self.recipe.loss.options)
+        self.step_observers = [
+            one for one in self.observers if type(one).on_step is not Observer.on_step
+        ]
+
+
+def optimization(
+    model: nn.Module, input_shape: tuple[int, int, int], recipe: Recipe, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Return the optimizer of ``model`` and what sets its rate before each of ``steps`` steps."""
+    decayed = decayed_parameters(model, input_shape, recipe.decayed_parameters)
+    ids = {id(parameter) for parameter in decayed}
+    spared = [parameter for parameter in model.parameters() if id(parameter) not in ids]
+    optimizer: torch.optim.Optimizer = recipe.optimizer(decayed, spared, recipe.learning_rate)
+    share = functools.partial(recipe.schedule.member, **recipe.schedule.options)
+    # The scheduler asks once more after the last step, for a step that is never taken.
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: share(min(step, steps - 1), steps)
     )
-    _check_border(dataset, recipe, augmentation)
+
+
+def _epochs(run: _Run, generator: torch.Generator) -> tuple[list[Epoch], int, str | None]:
+    """Return the metrics of each epoch, the best epoch, and why an observer stopped."""
+    recipe, rate = run.recipe, run.recipe.learning_rate
     curve: list[Epoch] = []
     best_epoch, best_weights = 0, {}
     for number in range(1, recipe.epochs + 1):
-        batches = training_batches(
-            training,
-            recipe.batch_size,
-            augmentation=augmentation,
-            padding=recipe.crop_padding,
-            border=recipe.crop_border,
-            generator=generator,
-        )
-        model.train()
-        loss, accuracy = _one_epoch(
-            model,
-            batches=batches,
-            normalise=normalise,
-            optimizer=optimizer,
-            scheduler=scheduler,
-            label_smoothing=recipe.label_smoothing,
-            precision=precision,
-        )
-        if not math.isfinite(loss):
-            raise TrainingFailed(
-                f"the training loss became {loss} in epoch {number} (learning rate "
-                f"{recipe.learning_rate:g})"
-            )
-        val_loss, val_accuracy = evaluate(model, validation, normalise)
+        loss, accuracy = _one_epoch(run, number, generator)
+        val_loss, val_accuracy = evaluate(run.model, run.dataset.validation, run.normalize)
+        check_finite("validation loss", val_loss, number, rate)
+        check_weights(run.model, loss, number, rate)
         metrics = {
             "train/loss": loss,
             "train/accuracy": accuracy,
@@ -173,111 +193,62 @@ def _epochs(
         curve.append(metrics)
         if not best_epoch or val_accuracy > curve[best_epoch - 1]["val/accuracy"]:
             best_epoch = number
-            best_weights = {name: value.clone() for name, value in model.state_dict().items()}
-        on_epoch(number, metrics)
-    model.load_state_dict(best_weights)
-    return curve, best_epoch
+            best_weights = {name: value.clone() for name, value in run.model.state_dict().items()}
+        answers = [observer.on_epoch(number, metrics) for observer in run.observers]
+        stops = [answer.reason for answer in answers if isinstance(answer, Stop)]
+        if stops:
+            break
+    run.model.load_state_dict(best_weights)
+    return curve, best_epoch, stops[0] if stops and number < recipe.epochs else None
 
 
-def _check_border(dataset: Dataset, recipe: Recipe, augmentation: Augmentation) -> None:
-    _, height, width = dataset.input_shape
-    widest = min(height, width) - 1
-    mirrored = recipe.crop_border == "reflect" and augmentation != "none"
-    if mirrored and recipe.crop_padding > widest:
-        raise TrainingFailed(
-            f"train.crop_padding: {recipe.crop_padding} pixels cannot be mirrored in images of "
-            f"{height}x{width}; the nearest valid value is {widest}"
-        )
+def _one_epoch(run: _Run, number: int, generator: torch.Generator) -> tuple[float, float]:
+    """Run one epoch; the sums stay on the device, so that a GPU is not waited for every step.
 
+    Returns:
+        The mean loss of the steps, and the share of the images that were classified correctly.
 
-def _one_epoch(
-    model: nn.Module,
-    *,
-    batches: Iterator[tuple[Tensor, Tensor]],
-    normalise: Normaliser,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler,
-    label_smoothing: float,
-    precision: str,
-) -> tuple[float, float]:
-    """Run one epoch; the sums stay on the device, so that a GPU is not waited for every step."""
+    Raises:
+        TrainingFailed: The mean loss is not finite, or far above the very first step's.
+    """
+    model, optimizer = run.model.train(), run.optimizer
     losses, hits, seen = [], [], 0
-    for images, labels in batches:
+    for images, labels in training_batches(
+        run.dataset,
+        run.recipe.batch_size,
+        augmentation=run.recipe.augmentation,
+        generator=generator,
+    ):
+        run.steps += 1
         optimizer.zero_grad(set_to_none=True)
-        inputs = normalise(images)
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        inputs = run.normalize(images)
+        with torch.autocast(
+            inputs.device.type, torch.bfloat16, enabled=run.precision == "bfloat16"
+        ):
             logits = model(inputs)
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+        loss = run.criterion(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]  # torch ships no type for it
+        if run.step_observers:
+            _tell(run, number, loss, inputs, labels)
         optimizer.step()
-        scheduler.step()
+        run.scheduler.step()
         losses.append(loss.detach())
         hits.append((logits.argmax(1) == labels).sum())
         seen += len(labels)
-    return float(torch.stack(losses).mean()), float(torch.stack(hits).sum()) / seen
+    mean = float(torch.stack(losses).mean())
+    if number == 1:
+        run.first_loss = max(float(losses[0]), math.log(len(run.dataset.classes)))
+    check_finite("training loss", mean, number, run.recipe.learning_rate)
+    check_exploded(mean, run.first_loss, number, run.recipe.learning_rate)
+    return mean, float(torch.stack(hits).sum()) / seen
 
 
-@torch.no_grad()
-def evaluate(model: nn.Module, split: Split, normalise: Normaliser) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy (0..1) of ``split`` in float32, as it will ship."""
-    model.eval()
-    losses, hits = [], []
-    for start in range(0, len(split), EVALUATION_BATCH):
-        labels = split.labels[start : start + EVALUATION_BATCH]
-        logits = model(normalise(split.images[start : start + EVALUATION_BATCH]))
-        losses.append(functional.cross_entropy(logits, labels, reduction="sum"))
-        hits.append((logits.argmax(1) == labels).sum())
-    return float(torch.stack(losses).sum()) / len(split), float(torch.stack(hits).sum()) / len(
-        split
-    )
-
-
-def _optimizer(
-    model: nn.Module, recipe: Recipe, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    decayed = _decayed(model, recipe.decayed)
-    ids = {id(parameter) for parameter in decayed}
-    spared = [parameter for parameter in model.parameters() if id(parameter) not in ids]
-    decay = recipe.weight_decay
-    if recipe.optimizer == "adamw":
-        decay /= recipe.learning_rate  # PyTorch multiplies by it, the paper and `Recipe` do not
-    groups = [
-        {"params": decayed, "weight_decay": decay},
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    optimizer: torch.optim.Optimizer
-    if recipe.optimizer == "adamw":
-        # Fused: one pass over the weights a step instead of several (benchmarks/training_step.py).
-        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-    else:
-        optimizer = torch.optim.SGD(
-            groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True, fused=True
-        )
-    total = steps * recipe.epochs
-    shapes = {
-        "cosine": lambda step: 0.5 * (1 + math.cos(math.pi * min(step, total) / total)),
-        "one_cycle": lambda step: min(
-            (step + 1) / max(1, 0.2 * total), (total - step) / (0.8 * total)
-        ),
-        "constant": lambda step: 1.0,  # noqa: ARG005 - the schedulers' signature
-    }
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, shapes[recipe.schedule])
-
-
-def _decayed(model: nn.Module, which: Decayed) -> list[nn.Parameter]:
-    """Return the parameters that `Recipe.decayed` names; a layer's norm is the module after it."""
-    if which == "all":
-        return list(model.parameters())
-    leaves = [module for module in model.modules() if not list(module.children())]
-    normed = {
-        id(layer.weight)
-        for layer, after in itertools.pairwise(leaves)
-        if isinstance(after, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d))
-        and hasattr(layer, "weight")
-    }
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    return [w for w in weights if which == "weights" or id(w) not in normed]
+def _tell(run: _Run, epoch: int, loss: Tensor, inputs: Tensor, labels: Tensor) -> None:
+    """Tell the observers that listen to steps of this one."""
+    rate = float(run.optimizer.param_groups[0]["lr"])
+    step = Step(run.steps, epoch, loss.detach(), rate, run.model, inputs, labels, run.criterion)
+    for observer in run.step_observers:
+        observer.on_step(step)
 
 
 def _moved(split: Split, device: torch.device) -> Split:
@@ -289,23 +260,3 @@ def _repeatable() -> Iterator[None]:
     """Let cuDNN choose deterministic algorithms without timing them; a no-op on a CPU."""
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         yield
-
-
-@contextlib.contextmanager
-def _out_of_memory_as_failure() -> Iterator[None]:
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingFailed(f"out of memory: {_first_line(error)}") from None
-    except RuntimeError as error:  # the CPU allocator has no exception class of its own
-        if "not enough memory" not in str(error) and "can't allocate memory" not in str(error):
-            raise
-        raise TrainingFailed(f"out of memory: {_first_line(error)}") from None
-    finally:
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-
-def _first_line(error: BaseException) -> str:
-    lines: Sequence[str] = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -5,53 +5,54 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt
 
-Decayed = Literal["all", "weights", "felt"]
-Border = Literal["zeros", "reflect"]
+from edgebench.registry import Choice
+from edgebench.training.augmentations import AUGMENTATIONS, Augmentation
+from edgebench.training.losses import LOSSES, Loss
+from edgebench.training.optimizers import OPTIMIZERS, Optimizer
+from edgebench.training.schedules import SCHEDULES, Schedule
+
+DecayedParameters = Literal["all", "weights", "unnormalized"]
 Precision = Literal["auto", "float32", "bfloat16"]
+
+_ADAMW = OPTIMIZERS.choice("adamw")
+_COSINE = SCHEDULES.choice("cosine")
+_CROSS_ENTROPY = LOSSES.choice("cross_entropy")
+_AUTO = AUGMENTATIONS.choice("auto")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a candidate is trained.
 
-    The reference names epochs, optimiser, rate, decay, schedule and "flip + padded random crop";
+    The reference names epochs, optimizer, rate, decay, schedule and "flip + padded random crop";
     the batch size, the kind of padding and what is decayed it does not name: they are chosen here.
+    ``Recipe(**bind(Recipe, {"optimizer": "sgd", "momentum": 0.8}))`` reads flat options, those of
+    the chosen members among them.
 
     Attributes:
         epochs: Passes over the training split.
         batch_size: Images a step.
-        optimizer: ``adamw``, or ``sgd`` (Nesterov momentum 0.9).
+        optimizer: One of `OPTIMIZERS`.
         learning_rate: The highest rate of the schedule.
-        weight_decay: With ``adamw`` the share of a weight that a step takes off at the schedule's
-            top, whatever the learning rate (Loshchilov and Hutter, Decoupled Weight Decay
-            Regularization, 2019, algorithm 2), so that the two can be searched apart. PyTorch's
-            AdamW multiplies by the rate: its ``weight_decay`` is this one / ``learning_rate``.
-            With ``sgd`` it is PyTorch's.
-        decayed: ``all`` parameters, ``weights`` (no biases, no norms), or ``felt``: the weights
-            that no batch norm follows. The scale of the others is divided out again, so decay only
-            quickens and roughens their training (van Laarhoven, L2 Regularization versus Batch
-            and Weight Normalization, 2017).
-        schedule: ``cosine`` from the highest rate to zero, ``one_cycle`` (linear up for the first
-            fifth, linear down to zero), or ``constant``; changed every step.
-        label_smoothing: Share of the target spread over all classes.
-        augmentation: ``auto`` takes what suits the data set (``flip+crop`` for photographs).
-        crop_padding: Pixels around an image that a random crop may shift by.
-        crop_border: What these pixels show: ``zeros``, or the image mirrored (``reflect``), which
-            spares a small network from learning borders that no real image has.
+        decayed_parameters: What the optimizer's ``weight_decay`` is for: ``all`` parameters,
+            ``weights`` (no biases, no norms), or ``unnormalized``: the weights whose output is not
+            normalized next. The scale of the others is divided out again, so decay only quickens
+            and roughens their training (van Laarhoven, L2 Regularization versus Batch and Weight
+            Normalization, 2017).
+        schedule: One of `SCHEDULES`; the rate changes every step.
+        loss: One of `LOSSES`.
+        augmentation: One of `AUGMENTATIONS`; ``auto`` takes what suits the data set.
         precision: ``auto`` is bfloat16 autocast wherever the hardware computes in it.
     """
 
     epochs: Annotated[int, Ge(1)] = 15
     batch_size: Annotated[int, Ge(2)] = 32
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Annotated[Choice[Optimizer], OPTIMIZERS] = _ADAMW
     learning_rate: Annotated[float, Gt(0.0)] = 1e-3
-    weight_decay: Annotated[float, Ge(0.0)] = 1e-4
-    decayed: Decayed = "felt"
-    schedule: Literal["cosine", "one_cycle", "constant"] = "cosine"
-    label_smoothing: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
-    augmentation: Literal["auto", "none", "crop", "flip+crop"] = "auto"
-    crop_padding: Annotated[int, Ge(1), Le(16)] = 4
-    crop_border: Border = "reflect"
+    decayed_parameters: DecayedParameters = "unnormalized"
+    schedule: Annotated[Choice[Schedule], SCHEDULES] = _COSINE
+    loss: Annotated[Choice[Loss], LOSSES] = _CROSS_ENTROPY
+    augmentation: Annotated[Choice[Augmentation], AUGMENTATIONS] = _AUTO
     precision: Precision = "auto"

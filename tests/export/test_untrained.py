@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +14,9 @@ from torch import nn
 from edgebench.export import to_onnx
 from edgebench.export.untrained import untrained_graph
 from edgebench.footprint import measure
-from edgebench.models import MODELS, Activation
+from edgebench.models import ACTIVATIONS, MODELS
 from edgebench.profiling import Profile, profile
-from edgebench.registry import options
+from edgebench.registry import bind, options
 
 SHAPE = (3, 20, 16)
 SMALL = {"width": 4, "hidden": 8, "blocks": 2}
@@ -58,7 +58,7 @@ def cases() -> list[Any]:
 @pytest.mark.parametrize(("name", "chosen", "softmax"), cases())
 def test_the_sketch_is_the_export(name: str, chosen: dict[str, Any], softmax: bool) -> None:
     """Every registered family, every choice of its options: names, shapes, constants, totals."""
-    model = MODELS[name](SHAPE, 7, **chosen)
+    model = MODELS[name](SHAPE, 7, **bind(MODELS[name], chosen))
     drawn = profile(untrained_graph(model, SHAPE, softmax=softmax))
     same(drawn, profile(to_onnx(model, SHAPE, softmax=softmax)))
 
@@ -66,7 +66,7 @@ def test_the_sketch_is_the_export(name: str, chosen: dict[str, Any], softmax: bo
 def test_every_activation_is_drawn() -> None:
     """The cases above cover each activation of the families."""
     drawn = {case.values[1].get("activation") for case in cases()}
-    assert set(get_args(Activation)) <= drawn
+    assert set(ACTIVATIONS) <= drawn
 
 
 def test_the_default_networks_are_the_reference() -> None:

@@ -1,59 +1,72 @@
-"""Writes a traced model down as ONNX: names, weights by dimension, and the value of each step."""
+"""Writes a trace down as ONNX: node names after the modules, weights by their dimensions."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
-from torch import fx, nn
+
+from edgebench.export.untrained.trace import BATCH, Call, NoRuleError, Trace, Value
 
 OPSET = 18
+ROLES = {1: "weight", 2: "bias"}
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
+Rule = Callable[["Writer", Call], None]
+Operand = Value | float | Sequence[float] | None
+"""An input of a node: a value, a number or several (ints are indices, axes, a shape), or none."""
 
 
-class NoRuleError(Exception):
-    """The model does something that only the real export can write down."""
+class Rules(dict[str, Rule]):
+    """The rules of some operators, by their ATen names."""
 
+    def add(self, function: Rule, *names: str) -> None:
+        """Let ``function`` write the operators called ``names``."""
+        self.update(dict.fromkeys(names, function))
 
-@dataclass(frozen=True)
-class Rules:
-    """How each module and each function is written; a rule emits nodes for one traced step."""
+    def rule(self, *names: str) -> Callable[[Rule], Rule]:
+        """Add the decorated function as the rule of the operators called ``names``."""
 
-    modules: Mapping[type[nn.Module], Callable[[Writer, fx.Node, Any], None]]
-    functions: Mapping[object, Callable[[Writer, fx.Node], None]]
+        def register(function: Rule) -> Rule:
+            self.add(function, *names)
+            return function
+
+        return register
 
 
 class Writer:
-    """Writes a traced model down as ONNX nodes and initializers."""
+    """Writes the calls of a trace down as ONNX nodes and initializers, one rule an operator."""
 
-    def __init__(self, model: nn.Module, graph: fx.Graph, rules: Rules) -> None:
-        self.modules = dict(model.named_modules())
-        self.graph = graph
+    def __init__(self, trace: Trace, rules: Mapping[str, Rule]) -> None:
+        self.trace = trace
         self.rules = rules
-        self.values: dict[fx.Node, str] = {}
-        self.ranks: dict[fx.Node, int] = {}
+        self.names: dict[Value, str] = {trace.input: "input"}
+        self.origins: dict[Value, Value] = {}
+        self.readers = _readers(trace)
+        self.pads: dict[Value, list[int]] = {}
+        self.done: set[Call] = set()
         self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[TensorProto] = []
-        self.scalars: dict[float, str] = {}
-        self.taken: dict[str, int] = {}
+        self.initializers: list[TensorProto] = []
+        self.numbers: dict[tuple[object, ...], str] = {}
+        self.written: dict[tuple[object, ...], Sequence[Value]] = {}
+        self.taken: Counter[str] = Counter()
 
-    def write(self, input_shape: tuple[int, int, int], softmax: bool) -> onnx.ModelProto:
-        """Return the model; raises NoRuleError where a step has no rule."""
-        result = ""
-        for step in self.graph.nodes:
-            if step.op == "placeholder":
-                self.values[step], self.ranks[step] = "input", 4
-            elif step.op == "output":
-                result = self.values[self.step_of(step.args[0])]
-            elif step.op == "call_module":
-                self._module(step, self.modules[str(step.target)])
-            else:
-                self._function(step)
-        if len(self.graph.find_nodes(op="placeholder")) != 1 or not self.nodes:
+    def write(self, input_shape: tuple[int, int, int], *, softmax: bool) -> onnx.ModelProto:
+        """Return the model; raises NoRuleError where a call has no rule."""
+        for call in self.trace.calls:
+            used = any(self.readers[value] for value in call.outputs)
+            if call in self.done or not used or all(value.constant for value in call.outputs):
+                continue
+            rule = self.rules.get(call.op)
+            if rule is None:
+                raise NoRuleError(call.op)
+            rule(self, call)
+        if not self.nodes:
             raise NoRuleError
-        self._rename(result, "logits")
+        self._rename(self.names[self._origin(self.trace.output)], "logits")
         if softmax:
             node = helper.make_node("Softmax", ["logits"], ["probabilities"], "Softmax", axis=1)
             self.nodes.append(node)
@@ -66,7 +79,7 @@ class Writer:
             "edgebench",
             [image],
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
-            self.weights,
+            self.initializers,
         )
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
 
@@ -77,85 +90,109 @@ class Writer:
                     if name == old:
                         names[place] = new
 
-    # Steps ----------------------------------------------------------------------------------
-
-    def _module(self, step: fx.Node, module: nn.Module) -> None:
-        source = self.step_of(step.args[0])
-        if step.kwargs or len(step.args) != 1:
-            raise NoRuleError
-        self.ranks[step] = self.ranks[source]
-        if isinstance(module, (nn.Dropout, nn.Dropout2d, nn.Identity)):
-            self.values[step] = self.values[source]
-            return
-        rule = self.rules.modules.get(type(module))
-        if rule is None:
-            raise NoRuleError
-        rule(self, step, module)
-
-    def _function(self, step: fx.Node) -> None:
-        rule = self.rules.functions.get(step.target)
-        if rule is None:
-            raise NoRuleError
-        rule(self, step)
+    # What rules use ---------------------------------------------------------------------------
 
     def emit(
         self,
-        step: fx.Node,
+        call: Call,
         op: str,
-        inputs: Sequence[str],
+        inputs: Sequence[Operand],
+        results: Sequence[Value] | None = None,
+        *,
         scope: str | None = None,
         **attributes: Any,
-    ) -> str:
-        """Add one node, named after its module and operator; return the value it writes."""
-        path = self._scope(step) if scope is None else scope
+    ) -> Value:
+        """Add one node, named after its module and operator; return the first value it writes.
+
+        ``results`` are the values that the node writes: a new one where it is left out, for the
+        steps in the middle of a rule. What is computed already is not computed again.
+        """
+        made = [Value(())] if results is None else list(results)
+        key = (op, *map(self._identity, inputs), *map(repr, sorted(attributes.items())))
+        if key in self.written:
+            for value, before in zip(made, self.written[key], strict=True):
+                self.same(value, before)
+            return made[0]
+        self.written[key] = made
+        name = self._name(call.scope if scope is None else scope, op)
+        for place, value in enumerate(made):
+            self.names[value] = f"{name}:{place}" if place else name
+        sources = [self._input(operand, name, op, place) for place, operand in enumerate(inputs)]
+        outputs = [self.names[value] for value in made]
+        self.nodes.append(helper.make_node(op, sources, outputs, name, **attributes))
+        return made[0]
+
+    def constant(self, call: Call, op: str, shape: Sequence[int]) -> None:
+        """Let the result of ``call`` be a constant, named as the node ``op`` that would make it."""
+        name = self._name(call.scope, op)
+        self.names[call.output] = name
+        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
+        self.initializers.append(tensor)
+
+    def _name(self, path: str, op: str) -> str:
         plain = f"{path}/{op}" if path else op
-        self.taken[plain] = self.taken.get(plain, 0) + 1
-        name = plain if self.taken[plain] == 1 else f"{plain}_{self.taken[plain]}"
-        self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
-        self.values[step] = name
-        return name
+        self.taken[plain] += 1
+        return plain if self.taken[plain] == 1 else f"{plain}_{self.taken[plain]}"
 
-    def weight(self, name: str, shape: Sequence[int]) -> str:
-        """Add an initializer of ``shape`` without data."""
-        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=list(shape))
-        self.weights.append(tensor)
-        return name
+    def same(self, result: Value, source: Value) -> None:
+        """Let ``result`` be ``source`` under another shape or name: nothing is computed."""
+        self.origins[result] = self._origin(source)
 
-    def scalar(self, name: str, value: float) -> str:
-        """Return the initializer that holds ``value``: one for all that use it."""
-        if value not in self.scalars:
-            self.scalars[value] = name
-            self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, [], [value]))
-        return self.scalars[value]
+    def only_reader(self, value: Value) -> Call | None:
+        """Return the call that alone reads ``value``, or None."""
+        readers = self.readers[value]
+        return readers[0] if len(readers) == 1 and isinstance(readers[0], Call) else None
 
-    def next_name(self, step: fx.Node, op: str) -> str:
-        """Return the name that the next node of ``op`` in the module of ``step`` will get."""
-        path = self._scope(step)
-        plain = f"{path}/{op}" if path else op
-        count = self.taken.get(plain, 0) + 1
-        return plain if count == 1 else f"{plain}_{count}"
+    def _origin(self, value: Value) -> Value:
+        return self.origins.get(value, value)
 
-    def _scope(self, step: fx.Node) -> str:
-        if step.op == "call_module":
-            return str(step.target)
-        stack = step.meta.get("nn_module_stack", {})
-        paths = [path if isinstance(path, str) else path[0] for path in stack.values()]
-        return str(paths[-1]) if paths else ""
+    def _identity(self, operand: Operand) -> object:
+        """Return what is equal for two inputs exactly where they are the same."""
+        return self._origin(operand) if isinstance(operand, Value) else repr(operand)
 
-    def step_of(self, argument: object) -> fx.Node:
-        """Return the traced step that ``argument`` is; raises NoRuleError where it is none."""
-        if not isinstance(argument, fx.Node) or argument not in self.values:
-            raise NoRuleError
-        return argument
+    def _input(self, operand: Operand, node: str, op: str, place: int) -> str:
+        """Return the name of an input; a constant is named after the node that reads it first."""
+        if operand is None:
+            return ""
+        role = ROLES.get(place) if op in WEIGHTED else None
+        name = f"{node}.{role or f'constant{place}'}"
+        if not isinstance(operand, Value):
+            return self._number(operand, name)
+        value = self._origin(operand)
+        if value not in self.names:
+            if not value.constant:
+                raise NoRuleError
+            self.names[value] = name
+            tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=value.shape)
+            self.initializers.append(tensor)
+        return self.names[value]
 
-    def source(self, step: fx.Node) -> str:
-        """Return the value of the first argument of ``step``."""
-        return self.values[self.step_of(step.args[0])]
+    def _number(self, number: float | Sequence[float], name: str) -> str:
+        """Return the initializer that holds ``number``: one for all that use it."""
+        values = list(number) if isinstance(number, Sequence) else [number]
+        kind = TensorProto.FLOAT if isinstance(values[0], float) else TensorProto.INT64
+        dims = [len(values)] if isinstance(number, Sequence) else []
+        key = (kind, *dims, *values)
+        if key not in self.numbers:
+            self.numbers[key] = name
+            self.initializers.append(helper.make_tensor(name, kind, dims, values))
+        return self.numbers[key]
 
-    def folded_norm(self, step: fx.Node) -> fx.Node | None:
-        """Return the batch norm that alone reads ``step``, which the exporter folds into it."""
-        readers = list(step.users)
-        if len(readers) != 1 or readers[0].op != "call_module":
-            return None
-        module = self.modules[str(readers[0].target)]
-        return readers[0] if isinstance(module, nn.BatchNorm2d) else None
+
+def _readers(trace: Trace) -> dict[Value, list[Call | None]]:
+    """Return who reads each value: the calls, and None for the end of the graph."""
+    found: dict[Value, list[Call | None]] = defaultdict(list)
+    found[trace.output].append(None)
+    for call in reversed(trace.calls):
+        if any(found[value] for value in call.outputs):
+            for source in call.sources():
+                found[source].append(call)
+    return found
+
+
+def target_shape(value: Value) -> list[int]:
+    """Return the shape that a Reshape asks for, -1 where the batch is in; raises NoRuleError."""
+    shape = [-1 if size % BATCH == 0 else size for size in value.shape]
+    if shape.count(-1) > 1 or 0 in value.shape:
+        raise NoRuleError
+    return shape

@@ -1,0 +1,64 @@
+"""Batches on the device: shuffled, augmented and normalized without leaving it.
+
+The whole split stands on the device as uint8; a batch is one gather. All random draws of an epoch
+come from one CPU generator, so that a seed means the same images on a CPU and on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from edgebench.data import Dataset
+from edgebench.training.augmentations import Change
+
+
+class Normalizer:
+    """Maps uint8 images to normalized float32 in channels-last order."""
+
+    def __init__(self, scale: Tensor, shift: Tensor) -> None:
+        self._scale = scale
+        self._shift = shift
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalize ``images`` uint8 ``[N, C, H, W]``; the memory format is channels-last."""
+        in_order = images.contiguous(memory_format=torch.channels_last)
+        return torch.addcmul(self._shift, in_order, self._scale)
+
+
+def normalizer(mean: Sequence[float], std: Sequence[float], device: torch.device) -> Normalizer:
+    """Return the map from uint8 ``[N, C, H, W]`` to float32 ``(x / 255 - mean) / std``."""
+    shape = (1, len(mean), 1, 1)
+    scale = torch.tensor([1 / (255 * s) for s in std], device=device).view(shape)
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
+    return Normalizer(scale, shift.view(shape))
+
+
+def training_batches(
+    dataset: Dataset,
+    batch_size: int,
+    *,
+    augmentation: Callable[[Dataset, torch.Generator], Change],
+    generator: torch.Generator,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield one epoch of shuffled uint8 images ``[B, C, H, W]`` and labels ``[B]``.
+
+    The last images are left out where they do not fill a batch (they come in other epochs), unless
+    the split is smaller than one batch. ``generator`` is a CPU generator; it is advanced by the
+    same amount whatever the device and the augmentation, so that runs which differ in these see
+    the images in the same order.
+    """
+    split, device = dataset.train, dataset.train.images.device
+    count = len(split)
+    order = torch.randperm(count, generator=generator).to(device)
+    # The augmentation draws from a copy; three draws an image, what a flip and a crop take, are
+    # then left out, whatever it drew.
+    change = augmentation(dataset, generator.clone_state())
+    torch.randint(0, 2, (3, count), generator=generator)
+    batch_size = min(batch_size, count)
+    for start in range(0, count - batch_size + 1, batch_size):
+        places = slice(start, start + batch_size)
+        chosen = order[places]
+        yield change(split.images[chosen], places), split.labels[chosen]

@@ -1,0 +1,126 @@
+"""Optimizers: each takes the parameters that decay and those that do not, and the highest rate.
+
+A member returns a `torch.optim.Optimizer` whose rate the loop's schedule then scales. Where the
+hardware allows, a step is fused: one pass over the weights instead of several
+(benchmarks/training_step.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import nn
+
+from edgebench.registry import Registry
+
+Parameters = Sequence[nn.Parameter]
+Optimizer = Callable[..., torch.optim.Optimizer]
+"""``optimizer(decayed, spared, learning_rate, *, option=default, ...)``."""
+OPTIMIZERS: Registry[Optimizer] = Registry("optimizer")
+
+Decay = Annotated[float, Ge(0.0)]
+Moment = Annotated[float, Ge(0.0), Lt(1.0)]
+
+
+def _groups(decayed: Parameters, spared: Parameters, weight_decay: float) -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = [
+        {"params": list(decayed), "weight_decay": weight_decay},
+        {"params": list(spared), "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+@OPTIMIZERS.register
+def adamw(
+    decayed: Parameters,
+    spared: Parameters,
+    learning_rate: float,
+    *,
+    weight_decay: Decay = 1e-4,
+) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019, algorithm 2).
+
+    ``weight_decay`` is the share of a weight that a step takes off at the schedule's top, whatever
+    the learning rate, so that the two can be searched apart. PyTorch's AdamW multiplies it by the
+    rate: its ``weight_decay`` is this one / ``learning_rate``.
+    """
+    groups = _groups(decayed, spared, weight_decay / learning_rate)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+
+
+@OPTIMIZERS.register
+def sgd(
+    decayed: Parameters,
+    spared: Parameters,
+    learning_rate: float,
+    *,
+    momentum: Moment = 0.9,
+    nesterov: bool = True,
+    weight_decay: Decay = 1e-4,
+) -> torch.optim.Optimizer:
+    """Stochastic gradient descent (Sutskever et al., Initialization and Momentum, 2013).
+
+    ``momentum`` 0 is plain descent, for which ``nesterov`` means nothing. ``weight_decay`` adds
+    ``weight_decay`` times the weight to its gradient: L2 regularization.
+    """
+    return torch.optim.SGD(
+        _groups(decayed, spared, weight_decay),
+        lr=learning_rate,
+        momentum=momentum,
+        nesterov=nesterov and momentum > 0,
+        fused=True,
+    )
+
+
+@OPTIMIZERS.register
+def adam(
+    decayed: Parameters,
+    spared: Parameters,
+    learning_rate: float,
+    *,
+    weight_decay: Decay = 0.0,
+) -> torch.optim.Optimizer:
+    """Adam (Kingma and Ba, 2015); ``weight_decay`` adds to the gradient: L2 regularization."""
+    groups = _groups(decayed, spared, weight_decay)
+    return torch.optim.Adam(groups, lr=learning_rate, fused=True)
+
+
+@OPTIMIZERS.register
+def rmsprop(
+    decayed: Parameters,
+    spared: Parameters,
+    learning_rate: float,
+    *,
+    momentum: Moment = 0.0,
+    rms_decay: Annotated[float, Gt(0.0), Lt(1.0)] = 0.99,
+    weight_decay: Decay = 0.0,
+) -> torch.optim.Optimizer:
+    """RMSprop (Tieleman and Hinton, Neural Networks for Machine Learning, lecture 6.5, 2012).
+
+    ``rms_decay`` is the share of the mean squared gradient that a step keeps (PyTorch's alpha);
+    ``weight_decay`` adds to the gradient: L2 regularization.
+    """
+    return torch.optim.RMSprop(
+        _groups(decayed, spared, weight_decay),
+        lr=learning_rate,
+        alpha=rms_decay,
+        momentum=momentum,
+    )
+
+
+@OPTIMIZERS.register
+def adagrad(
+    decayed: Parameters,
+    spared: Parameters,
+    learning_rate: float,
+    *,
+    weight_decay: Decay = 0.0,
+) -> torch.optim.Optimizer:
+    """Adagrad (Duchi, Hazan and Singer, Adaptive Subgradient Methods, 2011).
+
+    ``weight_decay`` adds to the gradient: L2 regularization.
+    """
+    return torch.optim.Adagrad(_groups(decayed, spared, weight_decay), lr=learning_rate)

@@ -1,0 +1,45 @@
+"""Contracts that every registered loss keeps; a new one is under test by existing."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from edgebench.training import LOSSES
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_are_the_numeric_ones(name: str) -> None:
+    """PyTorch's gradcheck in double precision, away from kinks."""
+    logits = torch.randn(5, 4, dtype=torch.double, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 1, 2, 3, 1])
+    loss = LOSSES[name]
+    assert torch.autograd.gradcheck(lambda one: loss(one, labels), logits.requires_grad_())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_batch_costs_its_mean(name: str) -> None:
+    """A scalar: the mean over the images, lower where the right class has the higher logit."""
+    generator = torch.Generator().manual_seed(2)
+    logits, labels = torch.randn(6, 3, generator=generator), torch.tensor([0, 1, 2, 0, 1, 2])
+    loss = LOSSES[name]
+    whole = loss(logits, labels)
+    halves = [loss(logits[part], labels[part]) for part in (slice(3), slice(3, 6))]
+    assert whole.shape == ()
+    torch.testing.assert_close(whole, sum(halves) / 2)
+    right = torch.nn.functional.one_hot(labels, 3) * 4.0
+    assert 0 <= float(loss(right, labels)) < float(loss(-right, labels))
+
+
+def test_cross_entropy_of_guessing() -> None:
+    """Equal logits cost ln(classes), smoothed or not; a smoothed target by hand."""
+    logits, labels = torch.zeros(2, 10), torch.tensor([3, 4])
+    for smoothing in (0.0, 0.1):
+        loss = LOSSES["cross_entropy"](logits, labels, label_smoothing=smoothing)
+        assert float(loss) == pytest.approx(math.log(10))
+    one = LOSSES["cross_entropy"](
+        torch.tensor([[1.0, 0.0]]), torch.tensor([0]), label_smoothing=0.2
+    )
+    assert float(one) == pytest.approx(math.log(1 + math.e) - 0.9)  # 0.9 x 1 + 0.1 x 0
