@@ -16,23 +16,13 @@ from torch import nn
 from edgebench import data, export
 from edgebench.data import Dataset
 from edgebench.errors import CheckFailed, EdgebenchError
-from edgebench.export import (
-    COUNT,
-    best,
-    evenly_spaced,
-    untrained_graph,
-    untrained_int8_graph,
-)
+from edgebench.export import untrained_graph, untrained_int8_graph
 from edgebench.footprint import measure
 from edgebench.models import MODELS
 from edgebench.profiling import profile
 from edgebench.registry import bind
 from edgebench.space import INT8, Budget, TrialConfig
 from edgebench.training import Epoch, Observer, Stop, TrainingFailed, train
-
-MAX_ABS_DIFF = 1e-3
-MIN_AGREEMENT = 0.999
-"""An export that differs more than this from its model is broken, not rounded."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,7 @@ class Outcome:
         usage: used / limit - 1 of each budgeted figure; feasible iff all <= 0.
         layers: The operators in order, as the footprint counts them.
         onnx: The exported model, or None.
-        onnx_int8: The quantised model where the configuration asks for it, or None.
+        onnx_int8: The quantized model where the configuration asks for it, or None.
         checkpoint: The trained weights as ``torch.save`` writes a state dict, or None.
     """
 
@@ -68,16 +58,15 @@ def dataset_of(name: str, data_dir: Path, split_seed: int) -> Dataset:
     return data.load(name, data_dir=data_dir, seed=split_seed)
 
 
-def build(config: TrialConfig, dataset: Dataset) -> nn.Module:
+def build(config: TrialConfig, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Build the untrained model of ``config``, its weights drawn from its seed.
 
     Raises:
-        EdgebenchError: The options do not suit the data set's images.
+        EdgebenchError: The options do not suit the images.
     """
     torch.manual_seed(config.seed)
     family = MODELS[config.family]
-    options = bind(family, config.model_options)
-    return family(dataset.input_shape, len(dataset.classes), **options)
+    return family(input_shape, classes, **bind(family, config.model_options))
 
 
 @dataclass
@@ -110,7 +99,7 @@ def run(
     """
     dataset = dataset_of(config.dataset, data_dir, config.split_seed)
     try:
-        model = build(config, dataset)
+        model = build(config, dataset.input_shape, len(dataset.classes))
     except EdgebenchError as error:
         return Outcome("refused", str(error))
     gate = _gate(model, dataset, budget, int8=config.int8)
@@ -169,31 +158,34 @@ def _audited(model: nn.Module, dataset: Dataset, ours: int) -> int:
 
 
 def _proven(model: nn.Module, dataset: Dataset, gate: Outcome, *, int8: bool) -> Outcome:
-    """Export, and prove it: same answers on the validation images, same footprint as the gate."""
-    pre = preprocessing(dataset)
-    exported = export.to_onnx(model, dataset.input_shape, metadata=pre.metadata())
-    images = pre.apply(dataset.validation.images.numpy())
-    parity = export.parity(model, exported, torch.from_numpy(images))
-    if not (parity.max_abs_diff <= MAX_ABS_DIFF and parity.top1_agreement >= MIN_AGREEMENT):
-        raise CheckFailed(
-            f"the exported model answers differently: logits up to {parity.max_abs_diff:g} apart, "
-            f"{parity.top1_agreement:.2%} of {parity.images} answers agree"
-        )
-    _same_footprint(exported, gate)
+    """Export, and prove it: same outputs on the validation images, same footprint as the gate."""
+    train, validation = (
+        export.LabelledImages(split.images.numpy(), split.labels.numpy())
+        for split in (dataset.train, dataset.validation)
+    )
+    proven = export.prove(
+        model,
+        preprocessing(dataset),
+        export.Request(int8=int8),
+        train=train,
+        validation=validation,
+        evaluation=validation,
+    )
+    exact = proven.ladder.rungs[0]
+    export.require_passed(exact)  # what int8 loses is a figure of the trial, not a failure
+    _same_footprint(proven.float_model, gate)
     metrics: dict[str, float] = {
-        "parity/max_abs_diff": parity.max_abs_diff,
-        "parity/mean_abs_diff": parity.mean_abs_diff,
-        "parity/top1_agreement": parity.top1_agreement,
+        "parity/max_abs_diff": exact.max_abs_diff,
+        "parity/mean_abs_diff": exact.mean_abs_diff,
+        "parity/top1_agreement": exact.top1_agreement,
     }
-    quantised = None
-    if int8:
-        chosen = evenly_spaced(len(dataset.train), COUNT)
-        calibration = pre.apply(dataset.train.images[torch.from_numpy(chosen)].numpy())
-        choice = best(exported, calibration, images, dataset.validation.labels.numpy())
-        _same_footprint(choice.model, gate, INT8)
-        metrics[f"val/accuracy{INT8}"] = choice.accuracy
-        quantised = export.serialise(choice.model)
-    return replace(gate, metrics=metrics, onnx=export.serialise(exported), onnx_int8=quantised)
+    quantized = None
+    if proven.choice is not None:
+        _same_footprint(proven.choice.model, gate, INT8)
+        metrics[f"val/accuracy{INT8}"] = proven.choice.accuracy
+        quantized = export.serialize(proven.choice.model)
+    exported = export.serialize(proven.float_model)
+    return replace(gate, metrics=metrics, onnx=exported, onnx_int8=quantized)
 
 
 def _same_footprint(shipped: onnx.ModelProto, gate: Outcome, suffix: str = "") -> None:
@@ -215,7 +207,7 @@ def examine(model: bytes, config: TrialConfig, data_dir: Path) -> float:
     """Return the accuracy of an exported model on the test split, opened here alone."""
     dataset = dataset_of(config.dataset, data_dir, config.split_seed)
     images = preprocessing(dataset).apply(dataset.test.images.numpy())
-    logits = export.answers(model, images, threads=torch.get_num_threads())
+    logits = export.onnx_logits(model, images)
     return float((logits.argmax(1) == dataset.test.labels.numpy()).mean())
 
 

@@ -63,8 +63,8 @@ def test_model_and_checkpoint_are_the_same_network() -> None:
     model = MODELS["gap"](dataset.input_shape, 4, width=8, blocks=2)
     model.load_state_dict(torch.load(io.BytesIO(outcome.checkpoint), weights_only=True))
     images = trial.preprocessing(dataset).apply(dataset.test.images.numpy())
-    ours = export.torch_answers(model, torch.from_numpy(images))
-    assert np.abs(export.answers(outcome.onnx, images) - ours).max() < 1e-4
+    ours = export.torch_logits(model, torch.from_numpy(images))
+    assert np.abs(export.onnx_logits(outcome.onnx, images) - ours).max() < 1e-4
     accuracy = (ours.argmax(1) == dataset.test.labels.numpy()).mean()
     config = TrialConfig({"model.family": "gap"}, "synthetic")
     assert trial.examine(outcome.onnx, config, Path("unused")) == accuracy
@@ -116,8 +116,8 @@ def test_a_diverging_training_fails_with_its_reason() -> None:
 
 def test_two_sources_that_disagree_fail_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both figures are in the reason."""
-    real = trial.audit.count_macs
-    monkeypatch.setattr(trial.audit, "count_macs", lambda *given: real(*given) + 1)
+    real = trial.export.count_macs
+    monkeypatch.setattr(trial.export, "count_macs", lambda *given: real(*given) + 1)
     outcome = run()
     macs = int(outcome.metrics["footprint/macs"])
     assert outcome.state == "failed"

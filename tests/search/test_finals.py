@@ -188,13 +188,13 @@ def test_accuracies_are_those_of_the_same_split(tried: Tried) -> None:
                 ("val/accuracy_best", dataset.validation),
                 ("test/accuracy", dataset.test),
             ):
-                logits = export.answers(model, pre.apply(split.images.numpy()))
+                logits = export.onnx_logits(model, pre.apply(split.images.numpy()))
                 correct = (logits.argmax(1) == split.labels.numpy()).mean()
                 assert run.metrics[metric] == pytest.approx(correct, abs=1e-12)
-            quantised = export.answers(
+            quantized = export.onnx_logits(
                 log.model_of(run.run_id, "model-int8"), pre.apply(dataset.test.images.numpy())
             )
-            correct = (quantised.argmax(1) == dataset.test.labels.numpy()).mean()
+            correct = (quantized.argmax(1) == dataset.test.labels.numpy()).mean()
             assert run.metrics["test/accuracy_int8"] == pytest.approx(correct, abs=1e-12)
 
 
