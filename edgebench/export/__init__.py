@@ -9,18 +9,14 @@ imported only by what needs it; `verify` runs with onnx and onnxruntime.
 
 from edgebench.export.audit import count_macs
 from edgebench.export.conversion import OPSETS, check_opset, to_onnx
-from edgebench.export.files import load, save, serialise, write_atomically
+from edgebench.export.files import load, save, serialize, write_atomically
 from edgebench.export.handover import (
     Bundle,
-    LabelledImages,
-    Proven,
-    Request,
     Vectors,
     Verification,
     check_free,
     golden_vectors,
     proof_bytes,
-    prove,
     statement,
     verify,
     write,
@@ -29,16 +25,17 @@ from edgebench.export.inference import (
     Images,
     Logits,
     Parity,
-    answers,
     difference,
+    onnx_logits,
     parity,
     runtime_errors,
     session,
-    torch_answers,
+    torch_logits,
 )
 from edgebench.export.latency import HostLatency, host_latency
-from edgebench.export.parity import Divergence, Ladder, Limits, Rung
+from edgebench.export.parity import Divergence, Ladder, Limits, Rung, require_passed
 from edgebench.export.preprocessing import Preprocessing
+from edgebench.export.proving import LabelledImages, Proven, Request, prove
 from edgebench.export.quantization import (
     COUNT,
     Calibration,
@@ -69,7 +66,6 @@ __all__ = [
     "Rung",
     "Vectors",
     "Verification",
-    "answers",
     "best",
     "candidates",
     "check_free",
@@ -80,17 +76,19 @@ __all__ = [
     "golden_vectors",
     "host_latency",
     "load",
+    "onnx_logits",
     "parity",
     "proof_bytes",
     "prove",
     "quantize",
+    "require_passed",
     "runtime_errors",
     "save",
-    "serialise",
+    "serialize",
     "session",
     "statement",
     "to_onnx",
-    "torch_answers",
+    "torch_logits",
     "untrained_graph",
     "untrained_int8_graph",
     "verify",
