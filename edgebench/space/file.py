@@ -39,6 +39,7 @@ class _Header:
     method: Method = "tpe"
     run_cap: Annotated[int, Ge(1)] | None = None
     seed: Annotated[int, Ge(0)] = 0
+    early_stop: str = "none"
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Sweep:
@@ -79,6 +80,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
         axes,
         header.seed,
         int8,
+        header.early_stop,
     )
     if sweep.configurations() is None:
         _require_end(sweep)
