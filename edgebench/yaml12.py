@@ -105,6 +105,8 @@ def parse(text: str, where: str) -> Any:
         ) from None
     except YAMLError as error:
         raise EdgebenchError(f"{where}: {error}") from None
+    except ValueError:  # what ruamel.yaml lets through
+        raise EdgebenchError(f"{where}: an escape names no character, as '\\U00110000'") from None
 
 
 @dataclass
@@ -150,7 +152,7 @@ class _Plain:
             if isinstance(key, list | dict):
                 raise _mistake(key_node, "a list or mapping cannot be a key")
             if key in own:
-                raise _mistake(key_node, f"the key '{key}' stands twice")
+                raise _mistake(key_node, f"the key '{_short(str(key))}' stands twice")
             own[key] = value
         return merged | own
 
@@ -158,15 +160,21 @@ class _Plain:
 def _value(node: ScalarNode, kind: str) -> Any:
     text = str(node.value)
     if kind in {"str", "merge"}:
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise _mistake(node, "half a surrogate pair is no character")
         return text
     if kind not in _READERS:
         raise _mistake(node, f"the tag '{node.tag}' is not read")
-    shown = text if len(text) <= 20 else f"{text[:20]}…"
     if kind == "int" and len(text) > DIGITS:
-        raise _mistake(node, f"the integer {shown} has more than {DIGITS} digits")
+        raise _mistake(node, f"the integer {_short(text)} has more than {DIGITS} digits")
     if not _PATTERNS[kind].fullmatch(text) and not (kind == "float" and _type_of(text) == "int"):
-        raise _mistake(node, f"'{shown}' is no {kind}")
+        raise _mistake(node, f"'{_short(text)}' is no {kind}")
     return _READERS[kind](text)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 20 else f"{line[:20]}…"
 
 
 def _mistake(node: Node, problem: str) -> MarkedYAMLError:

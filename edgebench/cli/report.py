@@ -56,6 +56,7 @@ def command(
     data_dir: Path | None,
 ) -> None:
     """Show STUDY's trade-off table, its front, and how the front fits the boards."""
+    from edgebench.cli._listing import width
     from edgebench.footprint import TARGETS, load_target
     from edgebench.report import redeploy, refit
     from edgebench.tracking import read_study
@@ -74,7 +75,7 @@ def command(
         record = refit(record, next(board for board in left if board.name == asked.name))
     content = partial(_content, record, units=units, boards=left, everything=everything)
     if output is None:
-        click.echo(content(chosen), nl=False)
+        click.echo(content(chosen, width=width()), nl=False)
     elif folder:
         from edgebench.tracking import with_analyses
 
@@ -103,6 +104,7 @@ def _content(
     units: str,
     boards: Sequence[Board],
     everything: bool,
+    width: int | None = None,
 ) -> str:
     if chosen == "html":
         from edgebench.report import page
@@ -110,7 +112,7 @@ def _content(
         return page(record, boards, units=units)
     from edgebench.report import document
 
-    return document(record, chosen, units=units, boards=boards, everything=everything)
+    return document(record, chosen, units=units, boards=boards, everything=everything, width=width)
 
 
 def _write_all(

@@ -75,8 +75,8 @@ class Dataset:
         return self._test
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """The number of images of ``train``, ``validation`` and ``test``."""
+    def split_sizes(self) -> dict[str, int]:
+        """Images of the train, validation and test split."""
         return {
             "train": len(self.train),
             "validation": len(self.validation),

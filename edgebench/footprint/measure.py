@@ -115,9 +115,9 @@ class Footprint:
         return found
 
     def metrics(self, suffix: str = "") -> dict[str, int]:
-        """Return the figures under the names they are recorded by."""
-        recorded = [metric for metric in figures("float32") if metric.footprint]
-        return {f"{metric.name}{suffix}": getattr(self, metric.key) for metric in recorded}
+        """Return the figures under the names they are recorded by; what is not known is absent."""
+        recorded = {m.name: getattr(self, m.key) for m in figures("float32") if m.footprint}
+        return {f"{name}{suffix}": value for name, value in recorded.items() if value is not None}
 
 
 def _sum(*parts: int | None) -> int | None:

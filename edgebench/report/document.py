@@ -207,18 +207,19 @@ def document(
     units: str = "decimal",
     boards: Sequence[Board] = (),
     everything: bool = False,
+    width: int | None = None,
 ) -> str:
     """Return the whole report in a text format (table or markdown), or its rows (csv or json).
 
     Its sections are the front, the front on boards, the trials, and how to read them. More than
     `REFUSED_SHOWN` refused trials are counted, unless ``everything`` is asked for; csv and json
-    always have them all.
+    always have them all. In a terminal of ``width`` columns a reason is wrapped.
     """
     if format == "json":
         return json.dumps(as_json(record), indent=2, allow_nan=False) + "\n"
     if format == "csv":
         return render(exact(record), "csv")
-    written = partial(render, format=format, units=units)
+    written = partial(render, format=format, units=units, width=width)
     matrix = _abreast(fit_matrix(record, boards), fixed=3) if boards else ()
     on_boards = f"The front on boards, {record.dtype}"
     sections = [

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from edgebench.record import Objective, Row, costs, front
 
 __all__ = ["best", "front", "hypervolume", "progress", "ranked"]
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Points = npt.NDArray[np.float64]
 
 BEYOND = 1.1  # the reference point of `progress`, in ranges from the best value
 
@@ -27,23 +32,44 @@ def ranked(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
 
 
 def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
-    """Return the volume that ``points`` dominate below ``reference``, every axis minimised.
+    """Return the volume that ``points`` dominate below ``reference``, every axis minimized.
 
-    Exact for any number of axes, by slicing along the last one (Hypervolume by Slicing
-    Objectives, While et al. 2006).
+    Exact for any number of axes: the sum of what each point adds to those after it (While,
+    Bradstreet and Barone, A Fast Way of Calculating Exact Hypervolumes, 2012).
     """
-    inside = [tuple(p) for p in points if all(x < r for x, r in zip(p, reference, strict=True))]
-    if not inside:
-        return 0.0
-    if len(reference) == 1:
-        return float(reference[0] - min(point[0] for point in inside))
-    inside.sort(key=lambda point: point[-1])
-    levels = [point[-1] for point in inside] + [reference[-1]]
+    import numpy as np
+
+    edge = np.asarray(reference, dtype=float)
+    inside = [point for point in points if all(np.asarray(point) < edge)]
+    return _volume(np.array(inside, dtype=float).reshape(-1, len(edge)), edge)
+
+
+def _volume(points: Points, edge: Points) -> float:
+    """Return the volume of points x axes, all of them below ``edge``."""
+    import numpy as np
+
+    if len(points) == 0 or len(edge) == 1:
+        return float(edge[0] - points.min()) if len(points) else 0.0
+    if len(edge) == 2:
+        points = points[points[:, 0].argsort()]
+        widths = np.diff(np.append(points[:, 0], edge[0]))
+        return float(widths @ (edge[1] - np.minimum.accumulate(points[:, 1])))
+    points = np.unique(points, axis=0)
+    covering = (points[:, None] <= points[None]).all(axis=2).sum(axis=0)
+    points = points[covering == 1]  # by itself alone: the others add nothing
+    points = points[(-points[:, -1]).argsort(kind="stable")]
+    # The points that come later are better on the last axis: there each slab is as high as its own.
     return sum(
-        (upper - lower) * hypervolume([p[:-1] for p in inside[: index + 1]], reference[:-1])
-        for index, (lower, upper) in enumerate(itertools.pairwise(levels))
-        if upper > lower
+        float(edge[-1] - point[-1]) * _added(point[:-1], points[index + 1 :, :-1], edge[:-1])
+        for index, point in enumerate(points)
     )
+
+
+def _added(point: Points, others: Points, edge: Points) -> float:
+    """Return the volume that ``point`` dominates and none of ``others`` does."""
+    import numpy as np
+
+    return float(np.prod(edge - point)) - _volume(np.maximum(others, point), edge)
 
 
 def progress(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[tuple[int, float]]:
@@ -53,6 +79,8 @@ def progress(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[tuple
     range beyond the worst, so that the extreme members count too. An objective that never varies
     is left out.
     """
+    import numpy as np
+
     names = [goal.name for goal in objectives]
     done = sorted((row for row in rows if row.feasible and row.complete(names)), key=_number)
     if not done:
@@ -62,22 +90,17 @@ def progress(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[tuple
     varying = spans > 0
     if not varying.any():
         return [(row.trial, 1.0) for row in done]
-    unit = ((paid - paid.min(axis=0))[:, varying] / spans[varying]).tolist()
-    reference = [BEYOND] * len(unit[0])
-    box = math.prod(reference)
+    unit = (paid - paid.min(axis=0))[:, varying] / spans[varying]
+    edge = np.full(unit.shape[1], BEYOND)
+    box = float(np.prod(edge))
     grown: list[tuple[int, float]] = []
-    members: list[list[float]] = []
+    members, volume = unit[:0], 0.0
     for row, point in zip(done, unit, strict=True):
-        if not any(_covers(member, point) for member in members):
-            members = [member for member in members if not _covers(point, member)] + [point]
-            grown.append((row.trial, hypervolume(members, reference) / box))
-        else:
-            grown.append((row.trial, grown[-1][1]))
+        if not (members <= point).all(axis=1).any():
+            volume += _added(point, members, edge) / box
+            members = np.vstack([members[~(point <= members).all(axis=1)], point])
+        grown.append((row.trial, min(volume, 1.0)))
     return grown
-
-
-def _covers(point: Sequence[float], other: Sequence[float]) -> bool:
-    return all(x <= y for x, y in zip(point, other, strict=True))
 
 
 def _number(row: Row) -> int:

@@ -39,6 +39,7 @@ def page(record: StudyRecord, boards: Sequence[Board] = (), *, units: str = "dec
         "TITLE": html.escape(f"{record.study}: which model fits?"),
         "STYLE": _file("page.css"),
         "DATA": _embedded(data(record, boards, units=units)),
+        "DTYPE": record.dtype,
         "MATRIX": render(fit_matrix(record, boards), "html", units=units) if boards else "",
         "LIBRARY": _library(),
         "SCRIPT": "".join(map(_file, SCRIPTS)),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgebench.metrics import limits
+from edgebench.metrics import limited
+from edgebench.units import over_limit
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,9 @@ class Budget:
 
     def excess(self, figures: Mapping[str, int]) -> str | None:
         """Say which limits ``figures`` break and by how much, or None."""
-        of_target = f" of {self.target}" if self.target else ""
-        table, broken = limits(), []
-        for name, ratio in self.usage(figures).items():
-            if ratio > 0:
-                used, limit = figures[name], self.limits[name]
-                unit = " B" if table[name].unit == "bytes" else ""
-                broken.append(
-                    f"{table[name].title} {used:,}{unit} is over {limit:,}{unit}{of_target} by "
-                    f"{used - limit:,}{unit}"
-                )
+        broken = [
+            over_limit(metric.title, figures[metric.key], limit, metric.sign, self.target or "")
+            for metric, limit in limited(self.limits)
+            if figures.get(metric.key, 0) > limit
+        ]
         return "; ".join(broken) or None

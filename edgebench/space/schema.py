@@ -51,11 +51,13 @@ SECTIONS: Mapping[str, Callable[..., Any]] = {
 class Place:
     """Where an option is found: the option, and the members that must be chosen to have it.
 
-    ``members`` are pairs of a selecting axis and the member's name, outermost first.
+    ``members`` are pairs of a selecting axis and the member's name, outermost first; ``factory``
+    is the one that has the option in its signature.
     """
 
     option: Option
     members: tuple[tuple[str, str], ...]
+    factory: Callable[..., Any]
 
 
 @functools.cache
@@ -71,7 +73,7 @@ def _walk(
     section: str, factory: Callable[..., Any], members: tuple[tuple[str, str], ...]
 ) -> Iterator[Place]:
     for option in options(factory).values():
-        yield Place(option, members)
+        yield Place(option, members, factory)
         for name in option.registry or ():
             member = option.registry[name] if option.registry else None
             if callable(member):

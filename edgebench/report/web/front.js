@@ -10,6 +10,7 @@ const $ = (id) => document.getElementById(id);
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"];
 const MARKS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "pentagon"];
 const STEPS = 400;
+const REFUSED_SHOWN = 500; // refused rows before the table leaves them out until they are asked for
 const LIMITS = study.limits; // the sliders
 const state = { limits: {}, dtype: study.dtype, chosen: null, sort: ["trial", true] };
 let drawing = false; // whether the drawing library is there

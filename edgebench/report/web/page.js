@@ -74,8 +74,12 @@ function columns() {
   ];
 }
 
+/** The rows of the table: without the refused ones where they are not asked for. */
+const listed = () => ($("refused").checked ? [...study.rows] : study.rows.filter((row) => row.state !== "refused"));
+
 function makeTable() {
-  const head = element("tr", ""), all = columns();
+  const head = element("tr", "");
+  const all = columns();
   for (const column of all) {
     const numeric = study.rows.some((row) => typeof column.get(row) === "number");
     const th = element("th", column.title, { "data-key": column.key });
@@ -89,22 +93,27 @@ function makeTable() {
   }
   document.querySelector("#trials thead").replaceChildren(head);
   for (const row of study.rows) {
-    row.line = element("tr", "", { "data-trial": row.trial });
-    all.forEach((column, i) => {
-      const cell = element("td", column.text(row));
-      cell.className = head.children[i].className;
-      row.line.append(cell);
-    });
+    row.line = null;
     row.fitText = row.verdict;
-    row.line.lastChild.textContent = row.verdict;
-    row.line.lastChild.className = "verdict";
-    row.line.addEventListener("click", () => choose(row));
   }
+}
+
+/** The line of a trial in the table, made when it is first shown. */
+function lineOf(row, all, classes) {
+  if (row.line) return row.line;
+  row.line = element("tr", "", { "data-trial": row.trial });
+  all.forEach((column, i) => row.line.append(element("td", column.text(row), { class: classes[i] })));
+  row.line.lastChild.textContent = row.fitText;
+  row.line.lastChild.className = "verdict";
+  row.line.addEventListener("click", () => choose(row));
+  return row.line;
 }
 
 function sortTable() {
   const [key, ascending] = state.sort;
-  const column = columns().find((candidate) => candidate.key === key);
+  const all = columns();
+  const column = all.find((candidate) => candidate.key === key);
+  const classes = [...document.querySelectorAll("#trials th")].map((th) => th.className);
   const sign = ascending ? 1 : -1;
   const order = (a, b) => {
     const left = column.get(a) ?? null, right = column.get(b) ?? null;
@@ -113,8 +122,8 @@ function sortTable() {
       ? left - right : String(left).localeCompare(String(right), "en", { numeric: true });
     return sign * less || a.trial - b.trial;
   };
-  const sorted = [...study.rows].sort(order);
-  document.querySelector("#trials tbody").replaceChildren(...sorted.map((row) => row.line));
+  const lines = listed().sort(order).map((row) => lineOf(row, all, classes));
+  document.querySelector("#trials tbody").replaceChildren(...lines);
   for (const th of document.querySelectorAll("#trials th")) {
     if (th.dataset.key !== key) th.removeAttribute("aria-sort");
     else th.setAttribute("aria-sort", ascending ? "ascending" : "descending");
@@ -137,7 +146,7 @@ function updateTable(fitting, members, top) {
     row.line.classList.toggle("best", row === top);
   }
   document.querySelector("#trials tr.chosen")?.classList.remove("chosen");
-  state.chosen?.line.classList.add("chosen");
+  state.chosen?.line?.classList.add("chosen");
 }
 
 // ---- the best that fits ------------------------------------------------------------------------
@@ -273,6 +282,11 @@ async function start() {
   options($("colour"), Object.entries(study.axes));
   for (const id of ["x", "y", "colour", "log"]) $(id).addEventListener("change", refresh);
   $("only").addEventListener("change", () => $("trials").classList.toggle("only", $("only").checked));
+  const refused = study.rows.filter((row) => row.state === "refused").length;
+  $("refused").checked = refused <= REFUSED_SHOWN;
+  $("refused-label").hidden = refused <= REFUSED_SHOWN;
+  $("refused-count").textContent = refused.toLocaleString("en");
+  $("refused").addEventListener("change", () => { sortTable(); refresh(); });
   $("reset").addEventListener("click", reset);
   makeLimits();
   makeTable();
