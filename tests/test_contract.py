@@ -5,6 +5,7 @@ The package is the examples of CONTRIBUTING.md, word for word, so that page cann
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -64,13 +65,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory, empty_stores: Path) -> Path
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path) -> Run:
-    """Return what runs the command line where the package is installed."""
+def python(folder: Path) -> Run:
+    """Return what starts Python where the package is installed."""
 
-    def started(*words: str) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join([str(folder / "site"), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    def started(*words: str, site: Path = folder / "site") -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join([str(site), str(ROOT), os.environ.get("PYTHONPATH", "")])
         return subprocess.run(
-            [sys.executable, "-m", "edgebench.cli", *words],
+            [sys.executable, *words],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": path},
             capture_output=True,
@@ -79,6 +80,12 @@ def run(folder: Path) -> Run:
         )
 
     return started
+
+
+@pytest.fixture(scope="module")
+def run(python: Run) -> Run:
+    """Return what runs the command line where the package is installed."""
+    return functools.partial(python, "-m", "edgebench.cli")
 
 
 @pytest.fixture(scope="module")
@@ -114,38 +121,24 @@ def test_an_added_rule_stops_a_trial_after_its_first_epoch(
     swept: dict[str, Any], folder: Path
 ) -> None:
     """Pruned, with its reason, in the report, in Optuna and in MLflow alike."""
-    stopped = rows_of(swept, 1e-9)
+    stopped = sorted(rows_of(swept, 1e-9), key=lambda row: row["run_id"])
     assert [row["state"] for row in stopped] == ["pruned", "pruned"]
     for row in stopped:
         assert re.fullmatch(r"no better than a coin: \d\d%", row["reason"])
         assert not row["on_front"]
-    numbers = sorted(row["trial"] for row in stopped)
-    ours = [row["run_id"] for row in stopped]
-    optuna = query(
-        folder,
-        "optuna",
-        "select number from trials where state = 'PRUNED' order by number",
-    )
-    assert [number for (number,) in optuna] == numbers
-    marks = ", ".join("?" * len(ours))
-    statuses = query(
-        folder, "mlflow", f"select status from runs where run_uuid in ({marks})", *ours
-    )
-    assert statuses == [("KILLED",), ("KILLED",)]
-    tags = query(
+    optuna = query(folder, "optuna", "select number from trials where state = 'PRUNED'")
+    assert {number for (number,) in optuna} == {row["trial"] for row in stopped}
+    runs = query(
         folder,
         "mlflow",
-        f"select value from tags where key like '%reason%' and run_uuid in ({marks})",
-        *ours,
+        """
+        select runs.run_uuid, status, tags.value, count(metrics.value)
+        from runs join tags using (run_uuid) join metrics using (run_uuid)
+        where tags.key = 'edgebench.reason' and metrics.key = 'val/accuracy'
+        group by runs.run_uuid, status, tags.value order by runs.run_uuid
+        """,
     )
-    assert sorted(value for (value,) in tags) == sorted(row["reason"] for row in stopped)
-    epochs = query(
-        folder,
-        "mlflow",
-        f"select count(*) from metrics where key = 'val/accuracy' and run_uuid in ({marks})",
-        *ours,
-    )
-    assert epochs == [(2,)]  # one epoch of each
+    assert runs == [(row["run_id"], "KILLED", row["reason"], 1) for row in stopped]
 
 
 def query(folder: Path, store: str, statement: str, *values: str) -> list[tuple[Any, ...]]:
@@ -157,51 +150,88 @@ def query(folder: Path, store: str, statement: str, *values: str) -> list[tuple[
         connection.close()
 
 
-@pytest.mark.parametrize(
-    ("command", "column", "name"),
-    [
-        ("models", "family", "attentive"),
-        ("datasets", "data set", "brightness"),
-        ("targets", "name", "tiny-board"),
-    ],
-)
-def test_added_members_are_listed(run: Run, command: str, column: str, name: str) -> None:
-    """Beside the package's own."""
-    done = run(command, "--format", "json")
-    assert done.returncode == 0, done.stderr
-    listed = {row[column] for row in json.loads(done.stdout)}
-    assert name in listed
-    assert len(listed) > 1
+LISTS = [
+    ("models", "family", "attentive"),
+    ("datasets", "data set", "brightness"),
+    ("targets", "name", "tiny-board"),
+    ("options", "axis", "train.momentum_decay"),
+]
+ONE_AFTER_ANOTHER = """
+import contextlib, io, json, sys
+from edgebench.cli import cli
+printed = []
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        cli.main(words, standalone_mode=False)
+    printed.append(json.loads(out.getvalue()))
+print(json.dumps(printed))
+"""
 
 
-def test_an_added_convention_and_board_profile_an_added_family(run: Run) -> None:
-    """Its figures are its own, its board is checked."""
-    done = run(
-        "profile", "attentive", "--convention", "st-padded", "--target", "tiny-board",
-        "--input", "1x8x8", "--format", "json",
+def test_added_members_are_listed_and_profiled(python: Run) -> None:
+    """Beside the package's own; a figure of an added convention on an added board is its own.
+
+    One process, since each start imports PyTorch.
+    """
+    words = [[command, "--format", "json"] for command, *_ in LISTS]
+    words.append(
+        ["profile", "attentive", "--convention", "st-padded", "--target", "tiny-board",
+         "--input", "1x8x8", "--format", "json"]
     )  # fmt: skip
+    done = python("-c", ONE_AFTER_ANOTHER, json.dumps(words))
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["convention"] == "st-padded"
-    assert "a table of offsets" in found["provenance"]
-    assert (found["target"]["name"], found["target"]["fits"]) == ("tiny-board", True)
+    *listed, profiled = json.loads(done.stdout)
+    for (command, column, name), rows in zip(LISTS, listed, strict=True):
+        names = {row[column] for row in rows}
+        assert name in names, command
+        assert len(names) > 1, command
+    assert profiled["convention"] == "st-padded"
+    assert "a table of offsets" in profiled["provenance"]
+    assert (profiled["target"]["name"], profiled["target"]["fits"]) == ("tiny-board", True)
 
 
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        (
-            "early_stop=coyn",
-            "early_stop: unknown early stopping rule 'coyn'; did you mean 'coin'?",
-        ),
-        (
-            "train.optimizer=nadm",
-            "parameters.train.optimizer: unknown optimizer 'nadm'; did you mean 'nadam'?",
-        ),
-    ],
-)
-def test_an_added_name_is_the_nearest_one(run: Run, setting: str, message: str) -> None:
+OBSERVED = """
+import json, pathlib, torch
+from edgebench import data
+from edgebench.analysis import ANALYSES
+from edgebench.models import MODELS
+from edgebench.registry import bind
+from edgebench.training import Recipe, train
+dataset = data.load("brightness")
+model = MODELS["attentive"](dataset.input_shape, 2, **bind(MODELS["attentive"]))
+rates = ANALYSES["rates"]()
+recipe = Recipe(**bind(Recipe, {"epochs": 1, "batch_size": 90, "schedule": "linear"}))
+train(model, dataset, recipe, device=torch.device("cpu"), seed=0, observers=[rates])
+print(json.dumps([sorted(ANALYSES), rates.artifact()["learning_rate"]]))
+"""
+
+
+def test_an_added_analysis_observes_a_training(python: Run) -> None:
+    """It sees each step: 360 images in batches of 90, at the rates of the added schedule."""
+    done = python("-c", OBSERVED)
+    assert done.returncode == 0, done.stderr
+    known, rates = json.loads(done.stdout)
+    assert "rates" in known
+    assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
+
+
+def test_an_added_name_is_the_nearest_one(run: Run) -> None:
     """A mistake is answered with the added members in mind."""
-    done = run("sweep", "extra.yaml", "--set", setting)
+    done = run("sweep", "extra.yaml", "--set", "train.optimizer=nadm", "--set", "train.loss=vocal")
     assert done.returncode == 2
-    assert f"error: {message}" in done.stderr.splitlines()
+    assert done.stderr.splitlines() == [
+        "error: parameters.train.optimizer: unknown optimizer 'nadm'; did you mean 'nadam'?",
+        "error: parameters.train.loss: unknown loss 'vocal'; did you mean 'focal'?",
+    ]
+
+
+def test_a_package_that_cannot_be_imported_is_named(folder: Path, tmp_path: Path, run: Run) -> None:
+    """Exit 2, with the package and its reason: it is not edgebench that is broken."""
+    shutil.copytree(folder / "site" / "extra-1.0.dist-info", tmp_path / "extra-1.0.dist-info")
+    (tmp_path / "extra.py").write_text("import nothing_of_that_name\n")
+    done = run("targets", site=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: the package 'extra' adds to edgebench by its module 'extra', which cannot be "
+        "imported: No module named 'nothing_of_that_name'\n"
+    )

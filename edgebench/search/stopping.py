@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from edgebench.errors import EdgebenchError, unknown
 from edgebench.registry import Registry
 from edgebench.space import Sweep, TrialConfig
 from edgebench.trial import Gate
@@ -30,15 +29,3 @@ EARLY_STOPPING: Registry[Callable[[Sweep], Stopping | None]] = Registry("early s
 @EARLY_STOPPING.register
 def none(sweep: Sweep) -> None:
     """Train every candidate to its last epoch; nobody waits for a reply."""
-
-
-def stopping_rule(sweep: Sweep) -> Stopping | None:
-    """Return the rule that a sweep names, for that sweep; None where nothing is ever stopped.
-
-    Raises:
-        EdgebenchError: No rule has that name.
-    """
-    if sweep.early_stop not in EARLY_STOPPING:
-        kind = EARLY_STOPPING.kind
-        raise EdgebenchError(f"early_stop: {unknown(kind, sweep.early_stop, EARLY_STOPPING)}")
-    return EARLY_STOPPING[sweep.early_stop](sweep)

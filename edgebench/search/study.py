@@ -21,7 +21,7 @@ from edgebench.search.dispatcher import Dispatcher, Job, WorkerDied
 from edgebench.search.progress import Event, Observer
 from edgebench.search.sampler import Proposal, Sampler
 from edgebench.search.settings import Settings
-from edgebench.search.stopping import stopping_rule
+from edgebench.search.stopping import EARLY_STOPPING
 from edgebench.search.tasks import Judge, Prepare
 from edgebench.space import INT8, Sweep, TrialConfig
 from edgebench.tracking import MODEL, MODEL_INT8, StudyLog
@@ -43,7 +43,7 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             process is running it.
         KeyboardInterrupt: Passed on after the running trials have been closed.
     """
-    stopping = stopping_rule(sweep)
+    stopping = EARLY_STOPPING[sweep.early_stop](sweep)
     with settings.open_pool() as pool, settings.alone(sweep.name):
         dispatcher = Dispatcher(pool, stopping)
         first = sweep.first()

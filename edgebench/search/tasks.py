@@ -56,7 +56,7 @@ class Prepare:
             dataset.std,
             dataset.name,
             dataset.digest,
-            dataset.sizes,
+            dataset.split_sizes,
             environment(worker.device),
         )
 
