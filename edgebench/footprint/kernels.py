@@ -7,7 +7,7 @@ The channel-last view (height, width, channels) of a tensor is what vendor rules
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 
@@ -119,6 +119,32 @@ def schedule(
         taken.update(id(one) for one in chain)
         kernels.append(Kernel(tuple(chain)))
     return Schedule(profile, tuple(kernels), storage)
+
+
+def with_pads_apart(profile: Profile) -> Profile:
+    """Return ``profile`` with the pads that were merged into convolutions as steps of their own.
+
+    An interpreter runs a Pad of the graph as an operator, with an output of its own.
+    """
+    operators: list[Operator] = []
+    tensors = dict(profile.tensors)
+    for operator in profile.operators:
+        own = operator.attributes.get("own_pads")
+        if own is None or len(own) != 4:
+            operators.append(operator)
+            continue
+        source = profile.tensors[operator.inputs[0]]
+        merged = [all_ - one for all_, one in zip(operator.attributes["pads"], own, strict=True)]
+        sides = [
+            size + merged[axis] + merged[axis + 2] for axis, size in enumerate(source.shape[2:])
+        ]
+        padded = replace(source, name=f"{operator.name}.padded", shape=(*source.shape[:2], *sides))
+        tensors[padded.name] = padded
+        step = Operator(f"{operator.name}.pad", "Pad", "pad", operator.inputs[:1], (padded.name,))
+        attributes = {**operator.attributes, "pads": tuple(own)}
+        inputs = (padded.name, *operator.inputs[1:])
+        operators += [step, replace(operator, inputs=inputs, attributes=attributes)]
+    return replace(profile, operators=tuple(operators), tensors=tensors)
 
 
 def _readers(profile: Profile) -> dict[str, list[Operator]]:

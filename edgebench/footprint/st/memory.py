@@ -7,7 +7,7 @@ from math import prod
 
 from edgebench.footprint.kernels import CONVOLUTIONS, Kernel, Schedule, image
 from edgebench.footprint.st.versions import CORE_2, Version
-from edgebench.profiling import Operator, Profile, Tensor
+from edgebench.profiling import Constant, Operator, Profile, Tensor
 
 MOST_PATCHES = 5_120
 """Bytes of input patches that a spatial integer kernel keeps at most."""
@@ -120,6 +120,32 @@ def with_padded_buffers(profile: Profile) -> Profile:
     return replace(profile, operators=tuple(operators), tensors=tensors)
 
 
+def with_shipped_constants(profile: Profile) -> Profile:
+    """Return ``profile`` with the constants that the vendor's integer kernels ship.
+
+    A dense layer without a bias gets one of 32 bits, of zeros; the one element of an elementwise
+    operand is stored once a node, in four bytes.
+    """
+    return replace(profile, operators=tuple(_shipped(profile, one) for one in profile.operators))
+
+
+def _shipped(profile: Profile, operator: Operator) -> Operator:
+    if operator.kind not in ("dense", "eltwise") or not profile.is_quantised(operator):
+        return operator
+    found = list(operator.constants)
+    if operator.kind == "eltwise":
+        found = [
+            replace(one, name=f"{operator.name}.{one.name}", shape=(1,), dtype="int32")
+            if one.elements == 1
+            else one
+            for one in found
+        ]
+    elif operator.constant("weight") is not None and operator.constant("bias") is None:
+        columns = profile.tensors[operator.outputs[0]].shape[-1]
+        found.append(Constant(f"{operator.name}.bias", (columns,), "int32", role="bias"))
+    return replace(operator, constants=tuple(found))
+
+
 def _needs_padded_input(profile: Profile, operator: Operator) -> bool:
     return (
         operator.kind in CONVOLUTIONS
@@ -159,18 +185,23 @@ def overlap(plan: Schedule, kernel: Kernel, name: str, version: Version = CORE_2
     profile, main = plan.profile, kernel.main
     source, target = plan.sizes[name], plan.sizes[plan.writes(kernel)[0]]
     if kernel.kind in CONVOLUTIONS:
-        limit = version.widest_growth if profile.is_quantised(main) else None
-        grows = limit is None or target < limit * source
-        return _convolution_overlap(profile, kernel) if grows else None
+        blocked = profile.is_quantised(main) and not _grows(main, source, target, version)
+        return None if blocked else _convolution_overlap(profile, kernel)
     if kernel.kind == "pad":
         return max(target - source, 0)
     if kernel.kind == "convert":
         return 4 if target <= source else None
-    if kernel.kind in ("activation", "eltwise", "softmax", "norm") and target <= source:
-        return 0
-    if main.op == "MaxPool" and not any(main.attributes["pads"]):
-        return 0
-    return None
+    elementwise = kernel.kind in ("activation", "eltwise", "softmax", "norm") and target <= source
+    unpadded_pool = main.op == "MaxPool" and not any(main.attributes["pads"])
+    return 0 if elementwise or unpadded_pool else None
+
+
+def _grows(operator: Operator, source: int, target: int, version: Version) -> bool:
+    """Tell whether an integer convolution of ``version`` may grow into its input, by its sizes."""
+    square = len(set(operator.attributes["kernel"])) == 1
+    if version.square_growth and operator.kind == "conv" and not square:
+        return False
+    return version.widest_growth is None or target < version.widest_growth * source
 
 
 def _convolution_overlap(profile: Profile, kernel: Kernel) -> int | None:
