@@ -92,10 +92,11 @@ def show(record: StudyRecord, format_: str, units: str, tracking_uri: str) -> No
     Raises:
         CheckFailed: No trial is feasible.
     """
+    from edgebench.cli._listing import width
     from edgebench.report import document, front
     from edgebench.tracking import experiment_id_of, views
 
-    click.echo(document(record, format_, units=units).rstrip("\n"))
+    click.echo(document(record, format_, units=units, width=width()).rstrip("\n"))
     links = views.links(
         "http://127.0.0.1:5000", experiment_id_of(record.study, tracking_uri), record
     )
