@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from edgebench.footprint.kernels import Schedule
 from edgebench.footprint.planning import (
@@ -34,6 +35,21 @@ class _Stage:
     consumed: str | None = None  # the input that the output may grow into
     others: int = 0  # bytes of the tensors that live on and take no part
     above: bool = False  # the scratch lies above the input
+
+    @cached_property
+    def taken(self) -> int:
+        """Return the bytes of the inputs."""
+        return sum(self.inputs.values())
+
+    @cached_property
+    def made(self) -> int:
+        """Return the bytes of the outputs."""
+        return sum(self.outputs.values())
+
+    @cached_property
+    def apart(self) -> int:
+        """Return the arena that the step needs when nothing overlaps and no room is asked for."""
+        return self.taken + self.scratch + self.made + self.others
 
 
 @dataclass(frozen=True)
@@ -130,7 +146,8 @@ def overlapped(plan: Schedule, rules: Rules) -> Plan:
             buffers.append(Buffer(name, stage.scratch, step, step, scratch=True))
             if chosen[step]:  # the vendor's planner leaves the room below the output empty
                 for output in stage.outputs:
-                    overlaps[name, output] = stage.scratch + _kept(stage, room[output])
+                    needed = room.get(output, _NO_ROOM)
+                    overlaps[name, output] = stage.scratch + _kept(stage, needed)
         if stage.consumed is not None:
             for output, size in stage.outputs.items():
                 overlaps[output, stage.consumed] = min(stage.distance, size)
@@ -182,6 +199,18 @@ class _Room:
         return _Room(self.below + distance, distance or self.kept)
 
 
+_NO_ROOM = _Room()
+
+
+def _widest(stage: _Stage, rooms: Mapping[str, _Room]) -> _Room:
+    """Return the most room that an output of ``stage`` needs below it."""
+    widest = _NO_ROOM
+    for name in stage.outputs:
+        room = rooms.get(name, _NO_ROOM)
+        widest = room if room.below > widest.below else widest
+    return widest
+
+
 def _kept(stage: _Stage, room: _Room) -> int:
     """Return the part of the room below the output that the scratch may not lie in."""
     return room.below if stage.above else room.kept
@@ -208,16 +237,18 @@ def _choose(stages: list[_Stage]) -> tuple[int, list[bool], dict[str, _Room]]:
     it is taken wherever the peak allows it. The least peak that leaves a choice at every step is
     found by bisection.
     """
-    low = max((min(_costs(stage, _Room())) for stage in stages), default=0)
-    high = max((_costs(stage, _Room())[0] for stage in stages), default=0)
-    while low < high:
+    low = max((min(_costs(stage, _NO_ROOM)) for stage in stages), default=0)
+    high = max((stage.apart for stage in stages), default=0)
+    found = _walk(stages, low)
+    if found is not None:  # the busiest step alone decides
+        return low, *found
+    while found is None or low < high:
         middle = (low + high) // 2
-        if _walk(stages, middle) is None:
+        tried = _walk(stages, middle)
+        if tried is None:
             low = middle + 1
         else:
-            high = middle
-    found = _walk(stages, low)
-    assert found is not None  # noqa: S101 - every step fits apart at the highest peak
+            found, high = tried, middle
     return low, *found
 
 
@@ -228,7 +259,7 @@ def _raised(stages: list[_Stage], above: AbstractSet[int]) -> list[_Stage]:
     peak, chosen, rooms = _choose(stages)
     for step in above:
         stage = stages[step]
-        room = max((rooms[name] for name in stage.outputs), key=lambda one: one.below)
+        room = _widest(stage, rooms)
         stage.above = chosen[step] and _costs(stage, room)[1] == peak
     return stages
 
@@ -239,8 +270,9 @@ def _walk(stages: list[_Stage], peak: int) -> tuple[list[bool], dict[str, _Room]
     rooms: dict[str, _Room] = {}
     for index in range(len(stages) - 1, -1, -1):
         stage = stages[index]
-        outputs = [rooms.setdefault(name, _Room()) for name in stage.outputs]
-        room = max(outputs, key=lambda one: one.below, default=_Room())
+        room = _widest(stage, rooms)
+        if room is _NO_ROOM and stage.apart <= peak:
+            continue
         apart, together = _costs(stage, room)
         if apart <= peak:
             continue
@@ -258,8 +290,7 @@ def _standing_chain(stages: list[_Stage], standing: AbstractSet[int]) -> int:
     """
     peak, tensors = 0, [0]  # what each tensor of the block reaches above the newest one
     for step, stage in enumerate(stages):
-        apart, _ = _costs(stage, _Room())
-        if step not in standing or stage.consumed is None or stage.others or apart <= peak:
+        if step not in standing or stage.consumed is None or stage.others or stage.apart <= peak:
             break
         source = max(tensors[-1], stage.inputs[stage.consumed])
         reach = max(stage.distance + source, *stage.outputs.values())

@@ -7,15 +7,15 @@ The channel-last view (height, width, channels) of a tensor is what vendor rules
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 
 from edgebench.profiling import Operator, Profile, Tensor
 
 CONVOLUTIONS = frozenset({"conv", "depthwise"})
-REQUANTISED = frozenset({"Relu", "Clip"})
-"""Activations that cost nothing after integers: they are the limits of the requantisation."""
+REQUANTIZED = frozenset({"Relu", "Clip"})
+"""Activations that cost nothing after integers: they are the limits of the requantization."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,37 @@ def schedule(
             source = operator.inputs[0]
             storage |= dict.fromkeys(operator.outputs, storage.get(source, source))
             continue
-        pooled = fused[profile.is_quantised(operator)]
+        pooled = fused[profile.is_quantized(operator)]
         chain = _chain(profile, operator, readers, pools=pooled, activations=activations)
         taken.update(id(one) for one in chain)
         kernels.append(Kernel(tuple(chain)))
     return Schedule(profile, tuple(kernels), storage)
+
+
+def with_pads_apart(profile: Profile) -> Profile:
+    """Return ``profile`` with the pads that were merged into convolutions as steps of their own.
+
+    An interpreter runs a Pad of the graph as an operator, with an output of its own.
+    """
+    operators: list[Operator] = []
+    tensors = dict(profile.tensors)
+    for operator in profile.operators:
+        own = operator.attributes.get("own_pads")
+        if own is None or len(own) != 4:
+            operators.append(operator)
+            continue
+        source = profile.tensors[operator.inputs[0]]
+        merged = [all_ - one for all_, one in zip(operator.attributes["pads"], own, strict=True)]
+        sides = [
+            size + merged[axis] + merged[axis + 2] for axis, size in enumerate(source.shape[2:])
+        ]
+        padded = replace(source, name=f"{operator.name}.padded", shape=(*source.shape[:2], *sides))
+        tensors[padded.name] = padded
+        step = Operator(f"{operator.name}.pad", "Pad", "pad", operator.inputs[:1], (padded.name,))
+        attributes = {**operator.attributes, "pads": tuple(own)}
+        inputs = (padded.name, *operator.inputs[1:])
+        operators += [step, replace(operator, inputs=inputs, attributes=attributes)]
+    return replace(profile, operators=tuple(operators), tensors=tensors)
 
 
 def _readers(profile: Profile) -> dict[str, list[Operator]]:
@@ -141,10 +167,10 @@ def _chain(
     chain = [operator]
     if operator.kind not in CONVOLUTIONS | {"dense", "eltwise", "deconv"}:
         return chain
-    quantised = profile.is_quantised(operator)
+    quantized = profile.is_quantized(operator)
     following = _only_reader(profile, operator, readers)
     if following is not None and following.kind == "activation" and len(following.inputs) == 1:
-        clamp = quantised and following.op in REQUANTISED
+        clamp = quantized and following.op in REQUANTIZED
         behind = _only_reader(profile, following, readers)
         pooled = pools and _fusible(profile, operator, behind)
         if clamp or activations or pooled:
@@ -175,7 +201,7 @@ def _fusible(profile: Profile, convolution: Operator, pool: Operator | None) -> 
     if any(pool.attributes["pads"]) or any(d != 1 for d in pool.attributes["dilations"]):
         return False
     pointwise = prod(convolution.attributes["kernel"]) == 1
-    return not (pointwise and profile.is_quantised(convolution))
+    return not (pointwise and profile.is_quantized(convolution))
 
 
 def image(tensor: Tensor) -> tuple[int, int, int]:

@@ -158,8 +158,8 @@ def measure(
         convention=convention,
         macs=profile.macs,
         macc=sum(layer.macc for layer in layers),
-        parameters=profile.parameters,
-        weights_bytes=profile.weights_bytes,
+        parameters=plan.profile.parameters,
+        weights_bytes=plan.profile.weights_bytes,
         code_bytes=code.figure,
         activations_bytes=memory.activations,
         runtime_ram_bytes=runtime.figure,
@@ -226,6 +226,9 @@ def _provenance(
     guessed = sorted({one.op for one in profile.operators if rule.complexity.assumed(one)})
     if guessed:
         parts.append(f"operations assumed for {', '.join(guessed)}")
+    measured = [str(one) for one in rule.errors if one.dtype == profile.dtype]
+    if measured:
+        parts.append(f"errors: {'; '.join(measured)}")
     if not memory.exact:
         parts.append("a proven lower bound, not the optimum")
     if unknown:

@@ -104,7 +104,10 @@ def _profiled(
     from edgebench.profiling.counting import profile_of
     from edgebench.profiling.simplify import simplify
 
-    graph = simplify(build(model, input_shape, inputs))
+    try:
+        graph = simplify(build(model, input_shape, inputs))
+    except UnicodeDecodeError as error:
+        raise EdgebenchError(f"a name in the model is not UTF-8: {error.object!r:.60}") from error
     found = profile_of(graph)
     if not any(operator.macs for operator in found.operators) and not found.unknown:
         raise EdgebenchError(

@@ -16,12 +16,12 @@ import onnx
 from onnx import TensorProto, helper
 
 from edgebench.errors import EdgebenchError
-from edgebench.profiling.constants import Folder, computed, evaluate, pass_reference
+from edgebench.profiling.constants import Folder, computed, pass_reference
 from edgebench.profiling.contrib import standard
-from edgebench.profiling.graph import Graph, Node, Value
+from edgebench.profiling.graph import Array, Graph, Node, Scale, Value
 from edgebench.profiling.inference import Declared, output_types, type_name
 from edgebench.profiling.inputs import Shapes, read_inputs
-from edgebench.profiling.limits import MOST_OPERATORS, check_functions, check_shape
+from edgebench.profiling.limits import MOST_OPERATORS, check_functions, check_names, check_shape
 
 _PASSED_ON = frozenset({"Identity", "Dropout"})
 
@@ -42,15 +42,23 @@ def build(
     """
     check_functions(model)
     if model.functions:
-        from onnx.inliner import inline_local_functions
-
-        model = inline_local_functions(model)
+        model = _inlined(model)
     builder = _Builder(model)
     builder.read_constants()
     builder.read_inputs(image, stated or {})
     for proto in _in_order(model.graph, set(builder.values)):
         builder.add(proto)
     return builder.finished()
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    from onnx.inliner import inline_local_functions
+
+    try:
+        return inline_local_functions(model)
+    except (RuntimeError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or ["no reason is given"])[0]
+        raise EdgebenchError(f"the functions of the model cannot be inlined: {reason}") from error
 
 
 class _Builder:
@@ -80,6 +88,7 @@ class _Builder:
             self.values[name] = Value(name, shape, dtype, constant=True)
 
     def _store(self, name: str, tensor: TensorProto) -> None:
+        check_names(name)
         shape = tuple(tensor.dims)
         check_shape(f"the constant '{name}'", shape)
         dtype = type_name(tensor.data_type, f"the constant '{name}'")
@@ -95,6 +104,7 @@ class _Builder:
 
     def add(self, proto: onnx.NodeProto) -> None:
         """Add one node: fold it, pass it on, or keep it with the shapes of its outputs."""
+        check_names(proto.op_type, proto.name, proto.domain, *proto.input, *proto.output)
         outputs = [name for name in proto.output if name]
         if not outputs:
             return  # nothing can depend on it
@@ -144,6 +154,8 @@ class _Builder:
             if "to" not in node.attributes:
                 raise EdgebenchError(f"the operator '{node.name}' (Cast) has no attribute 'to'")
             code = node.attributes["to"]
+            if not isinstance(code, int):
+                raise EdgebenchError(f"the attribute 'to' of '{node.name}' (Cast) is no type")
             asked = type_name(code, f"the result of '{node.name}' (Cast)")
             return inputs[0].dtype == asked and not inputs[0].dequantized
         if node.op == "CastLike" and len(inputs) > 1:
@@ -158,7 +170,7 @@ class _Builder:
     def _infer(self, node: Node, proto: onnx.NodeProto, inputs: list[Value]) -> None:
         self._complete_scales(node)
         constant = all(value.constant for value in inputs) and node.known
-        if constant and node.op == "NonZero" and self._positions(node, proto, inputs):
+        if constant and node.op == "NonZero" and self._positions(node, inputs):
             return
         types = output_types(node, proto, inputs, self.declared)
         constant = constant and node.known
@@ -197,14 +209,32 @@ class _Builder:
         weight = node.scales.get(1)
         if weight is not None and node.op in ("Conv", "ConvTranspose", "MatMul", "Gemm"):
             node.scales[1] = replace(weight, axis=_weight_axis(node))
+            if len(node.inputs) > 2 and node.inputs[2] and weight.scale is not None:
+                node.scales[2] = Scale(self._bias_scale(node, weight.scale), None, 0)
 
-    def _positions(self, node: Node, proto: onnx.NodeProto, inputs: list[Value]) -> bool:
+    def _bias_scale(self, node: Node, weight: str) -> str:
+        """Add the scale of an integer operator's bias: that of its input times that of its weight.
+
+        ONNX Runtime does not name it.
+        """
+        first, second = self.values[node.scales[0].scale or ""], self.values[weight]
+        name = f"{node.name}.bias_scale"
+
+        def product() -> Array:
+            found: Array = (first.content().reshape(-1) * second.content()).reshape(-1)
+            return found
+
+        shape = (int(np.prod(second.shape)),)
+        self.values[name] = Value(name, shape, "float32", constant=True, compute=product)
+        return name
+
+    def _positions(self, node: Node, inputs: list[Value]) -> bool:
         """Fold a NonZero, whose shape depends on the data; tell whether its data is known."""
         array = inputs[0].data() if inputs else None
         if array is None:
             return False
-        [found] = evaluate(node, proto, {inputs[0].name: array}, self.opsets)
         name = node.outputs[0]
+        found = np.asarray(np.nonzero(array))
         self.values[name] = Value(name, found.shape, "int64", True, array=found)
         return True
 

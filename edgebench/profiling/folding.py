@@ -34,7 +34,8 @@ def fold_constants_into_linear(graph: Graph) -> None:
             _give_bias(graph, linear, node, affine)
         linear.folded.append(node.name)
         graph.values[linear.outputs[0]].dtype = graph.values[node.outputs[0]].dtype
-        graph.bypass(node)
+        graph.replace(node.outputs[0], linear.outputs[0])
+        graph.remove(node)
 
 
 def _foldable(graph: Graph, node: Node) -> Node | None:

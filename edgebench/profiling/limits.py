@@ -42,6 +42,13 @@ def check_shape(what: str, shape: Sequence[int]) -> None:
         )
 
 
+def check_names(*names: str | bytes) -> None:
+    """Raise EdgebenchError where a name is not UTF-8: protobuf gives such a one as bytes."""
+    for name in names:
+        if isinstance(name, bytes):
+            raise EdgebenchError(f"a name in the model is not UTF-8: {name!r:.60}")
+
+
 def check_functions(model: onnx.ModelProto) -> None:
     """Raise EdgebenchError where functions call themselves or inline to too many operators."""
     functions = {(one.domain, one.name, one.overload): one for one in model.functions}

@@ -30,7 +30,7 @@ def absorb_quantization(graph: Graph) -> None:
         _drop_input_pair(graph, name)
     for name in list(graph.outputs):
         _drop_output_pair(graph, name)
-    _join_rescales(graph)
+    rescales = _join_rescales(graph)
     integer = _integer_nodes(graph)
     for node in graph.nodes:
         if node.op == "DequantizeLinear" and not graph.is_output(node.outputs[0]):
@@ -39,7 +39,8 @@ def absorb_quantization(graph: Graph) -> None:
         elif node.op == "QuantizeLinear":
             writer = graph.writer(node.inputs[0])
             _describe(graph.values[node.outputs[0]], scale_of(node))
-            if writer is not None and id(writer) in integer and _feeds_only(graph, node):
+            absorbed = id(node) not in rescales and _feeds_only(graph, node)
+            if writer is not None and id(writer) in integer and absorbed:
                 _hold_like(graph.values[node.inputs[0]], graph.values[node.outputs[0]])
                 graph.bypass(node)
     _hold_in_integers(graph, integer)
@@ -86,8 +87,12 @@ def _absorb_dequantize(graph: Graph, node: Node) -> None:
     graph.bypass(node)
 
 
-def _join_rescales(graph: Graph) -> None:
-    """Make one step of a dequantize that only quantizes again, to another scale or sign."""
+def _join_rescales(graph: Graph) -> set[int]:
+    """Make one step of a dequantize that only quantizes again, to another scale or sign.
+
+    Returns the ids of the quantize nodes that are such a step.
+    """
+    found: set[int] = set()
     for node in graph.nodes:
         if node.op != "DequantizeLinear" or graph.is_output(node.outputs[0]):
             continue
@@ -96,7 +101,9 @@ def _join_rescales(graph: Graph) -> None:
             reader.op == "QuantizeLinear" and reader.inputs[0] == node.outputs[0]
             for reader in readers
         ):
+            found.update(id(reader) for reader in readers)
             _absorb_dequantize(graph, node)
+    return found
 
 
 def _hold_in_integers(graph: Graph, integer: set[int]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from edgebench.profiling.folding import fold_constants_into_linear, merge_pads
 from edgebench.profiling.graph import Graph
 from edgebench.profiling.layout import free_identical, free_layout_transposes, means_are_pools
+from edgebench.profiling.norms import fold_norm_into_next
 from edgebench.profiling.quantized import absorb_quantization
 
 
@@ -17,6 +18,7 @@ def simplify(graph: Graph) -> Graph:
     """Apply every rewrite to ``graph``, in place; each pass walks the graph once."""
     merge_pads(graph)
     fold_constants_into_linear(graph)
+    fold_norm_into_next(graph)
     absorb_quantization(graph)
     means_are_pools(graph)
     free_layout_transposes(graph)

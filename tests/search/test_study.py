@@ -248,7 +248,9 @@ def test_an_axis_of_the_data_is_prepared_once_a_value(stores: Stores) -> None:
 def test_an_unknown_early_stopping_rule_is_said_before_a_store_is_made(tmp_path: Path) -> None:
     """With the rules that are known."""
     stores = Stores(tmp_path / "mlruns")
-    with pytest.raises(EdgebenchError, match=r"^unknown early stopping rule 'soon'; did you mean 'none'"):
+    with pytest.raises(
+        EdgebenchError, match=r"^unknown early stopping rule 'soon'; did you mean 'none'"
+    ):
         go(build(early_stop="soon"), stores)
     assert not stores.folder.exists()
 

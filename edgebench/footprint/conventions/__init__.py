@@ -15,7 +15,7 @@ from edgebench.footprint.planning import Plan
 from edgebench.profiling import Operator, Profile
 from edgebench.registry import Registry
 
-__all__ = ["CONVENTIONS", "Complexity", "Convention", "Estimate", "Memory"]
+__all__ = ["CONVENTIONS", "Complexity", "Convention", "Estimate", "MeasuredError", "Memory"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,29 @@ class Complexity:
 
 
 @dataclass(frozen=True)
+class MeasuredError:
+    """How far a figure was from what a tool printed or measured, in per cent of the latter.
+
+    ``median`` is of the absolute errors, ``lowest`` and ``highest`` have their signs; ``rows`` is
+    how many networks were compared. ``benchmarks/truth.py`` prints them all.
+    """
+
+    figure: str
+    dtype: str
+    rows: int
+    median: float
+    lowest: float
+    highest: float
+
+    def __str__(self) -> str:
+        """Return the error as a provenance says it."""
+        return (
+            f"{self.figure} {self.median:.1f} % in the median, {self.lowest:+.1f} to "
+            f"{self.highest:+.1f} %, of {self.rows} {self.dtype} networks"
+        )
+
+
+@dataclass(frozen=True)
 class Convention:
     """A way of turning operators into operations and bytes.
 
@@ -68,6 +91,7 @@ class Convention:
         code: Bytes of the code and its tables in flash.
         runtime: Bytes of the runtime's own objects in RAM.
         complexity: How operations are charged.
+        errors: What was measured of its figures; () where nothing was.
     """
 
     name: str
@@ -80,6 +104,7 @@ class Convention:
     code: Callable[[Schedule], Estimate]
     runtime: Callable[[Schedule], Estimate]
     complexity: Complexity
+    errors: tuple[MeasuredError, ...] = ()
 
 
 CONVENTIONS: Registry[Convention] = Registry("convention", package=__name__)

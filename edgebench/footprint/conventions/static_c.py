@@ -2,12 +2,13 @@
 
 from edgebench.footprint import arena, st
 from edgebench.footprint.conventions import CONVENTIONS, Convention, Estimate, Memory
-from edgebench.footprint.kernels import Schedule, schedule
+from edgebench.footprint.kernels import Schedule, schedule, with_pads_apart
 from edgebench.profiling import Profile
 
 
 def _lower(profile: Profile) -> Schedule:
-    return schedule(st.with_padded_buffers(profile), pools=False, activations=False)
+    padded = st.with_padded_buffers(with_pads_apart(profile))
+    return schedule(padded, pools=False, activations=False)
 
 
 def _scratch(plan: Schedule) -> dict[int, int]:
@@ -15,7 +16,7 @@ def _scratch(plan: Schedule) -> dict[int, int]:
     return {
         step: size
         for step, size in st.scratches(plan, st.CORE_2).items()
-        if plan.profile.is_quantised(plan.kernels[step].main)
+        if plan.profile.is_quantized(plan.kernels[step].main)
     }
 
 

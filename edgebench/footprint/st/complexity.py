@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from edgebench.footprint.conventions import Complexity
-from edgebench.footprint.kernels import CONVOLUTIONS, REQUANTISED, Kernel
+from edgebench.footprint.kernels import CONVOLUTIONS, REQUANTIZED, Kernel
 from edgebench.profiling import Operator, Profile
 
 # Operations an output element, of what is computed element by element.
@@ -30,6 +30,8 @@ _ASSUMED_INPUT_FACTOR = {
 }  # fmt: skip
 _ASSUMED_OTHERS = frozenset({"ConvTranspose", "DepthToSpace", "SpaceToDepth"})
 _INPUT_FACTORS = {"ReduceMean": 2} | _ASSUMED_INPUT_FACTOR
+_TABLES = frozenset({"Sigmoid"})
+"""Activations that an integer kernel looks up in a table."""
 _FREE = frozenset({"alias", "pad", "concat", "slice", "gather", "copy"})
 
 
@@ -68,11 +70,14 @@ def assumed(operator: Operator) -> bool:
 def charged(profile: Profile, kernel: Kernel, operator: Operator) -> int | None:
     """Return the complexity of ``operator`` inside ``kernel``; None where there is no rule.
 
-    What is fused into an integer kernel as the limits of its requantization costs nothing.
+    What is fused into an integer kernel as the limits of its requantization costs nothing, and a
+    sigmoid of integers is one look-up an element.
     """
-    fused = operator is not kernel.main
-    if fused and operator.op in REQUANTISED and profile.is_quantised(kernel.main):
-        return 0
+    if profile.is_quantized(kernel.main):
+        if operator is not kernel.main and operator.op in REQUANTIZED:
+            return 0
+        if operator.op in _TABLES:
+            return profile.tensors[operator.outputs[0]].elements
     return macc(profile, operator)
 
 

@@ -6,21 +6,28 @@ import math
 from dataclasses import replace
 
 from edgebench.footprint import arena
-from edgebench.footprint.conventions import Convention, Estimate, Memory
+from edgebench.footprint.conventions import Convention, Estimate, MeasuredError, Memory
 from edgebench.footprint.kernels import CONVOLUTIONS, Schedule, schedule
-from edgebench.footprint.st import memory, resources
+from edgebench.footprint.st import graph, memory, resources
 from edgebench.footprint.st.complexity import COMPLEXITY
 from edgebench.footprint.st.versions import Margins, Version
 from edgebench.profiling import Profile
 
 
-def convention(name: str, title: str, version: Version, *, counts: str, errs: str) -> Convention:
+def convention(
+    name: str,
+    title: str,
+    version: Version,
+    *,
+    counts: str,
+    errs: str,
+    errors: tuple[MeasuredError, ...],
+) -> Convention:
     """Return the convention of the vendor's tools at ``version``."""
 
     def lower(profile: Profile) -> Schedule:
-        padded = memory.with_padded_buffers(profile)
         return schedule(
-            padded,
+            graph.deployed(profile),
             pools=version.fuses_float_pools,
             integer_pools=version.fuses_integer_pools,
             activations=version.fuses_activations and profile.dtype == "float32",
@@ -39,6 +46,7 @@ def convention(name: str, title: str, version: Version, *, counts: str, errs: st
             resources.runtime_ram(plan, version), _margins(plan, version).runtime
         ),
         complexity=COMPLEXITY,
+        errors=errors,
     )
 
 
@@ -77,7 +85,7 @@ def _rules(plan: Schedule, version: Version) -> arena.Rules:
     """Return what each kernel needs beside its tensors, and where it may overlap them."""
     distances: dict[tuple[int, str], int] = {}
     extra: dict[str, int] = {}
-    integer = {step for step, one in enumerate(plan.kernels) if plan.profile.is_quantised(one.main)}
+    integer = {step for step, one in enumerate(plan.kernels) if plan.profile.is_quantized(one.main)}
     converted = {step for step, one in enumerate(plan.kernels) if one.kind == "convert"}
     for step, kernel in enumerate(plan.kernels):
         for name in plan.reads(kernel):

@@ -88,18 +88,21 @@ def code(plan: Schedule, version: Version = CORE_2) -> int:
     Each kind of kernel is linked once; each kernel and each requantized channel adds its own.
     """
     size = version.code_integer if plan.profile.dtype == "int8" else version.code_float
+    factors = (size.base, size.kinds, size.kernel, size.channel)
+    return round(sum(a * b for a, b in zip(factors, code_features(plan), strict=True)))
+
+
+def code_features(plan: Schedule) -> tuple[int, int, int, int]:
+    """Return what the code grows with: once, linked kinds (bytes), kernels and biased channels."""
     channels = sum(one.elements for one in plan.profile.constants if one.role == "bias")
-    linked = sum(_linked(plan).values())
-    return round(
-        size.base + size.kinds * linked + size.kernel * len(plan.kernels) + size.channel * channels
-    )
+    return 1, sum(_linked(plan).values()), len(plan.kernels), channels
 
 
 def _linked(plan: Schedule) -> dict[tuple[bool, str], int]:
     """Return the bytes of each kind of kernel that the graph links, integer and float apart."""
     found: dict[tuple[bool, str], int] = {}
     for kernel in plan.kernels:
-        integer = plan.profile.is_quantised(kernel.main)
+        integer = plan.profile.is_quantized(kernel.main)
         table = _INTEGER_CODE if integer else _FLOAT_CODE
         kinds = [_kind(kernel, integer=integer)]
         if kernel.fused("pool") is not None:
