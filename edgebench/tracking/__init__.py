@@ -2,6 +2,7 @@
 
 from edgebench.tracking import views
 from edgebench.tracking.analyses import with_analyses
+from edgebench.tracking.finals import FinalsLog
 from edgebench.tracking.log import StudyLog
 from edgebench.tracking.openings import open_test_split, openings, record_opening
 from edgebench.tracking.reading import (
@@ -19,6 +20,7 @@ from edgebench.tracking.store import create_store, sqlite_path
 __all__ = [
     "MODEL",
     "MODEL_INT8",
+    "FinalsLog",
     "SavedRun",
     "StudyLog",
     "create_store",
