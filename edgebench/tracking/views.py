@@ -19,6 +19,7 @@ from edgebench.metrics import charted
 from edgebench.record import Row, StudyRecord
 from edgebench.report import (
     front,
+    listed,
     metrics_shown,
     notes,
     render,
@@ -98,7 +99,9 @@ def note(record: StudyRecord) -> str:
     members = table_one(record)
     if members:
         head += [render(members, "markdown", title="The front")]
-    lines = render(trials(record), "markdown", title="Trials").splitlines()
+    rows, refused = listed(record)
+    head += [f"{refused}\n"] if refused else []
+    lines = render(trials(record, rows), "markdown", title="Trials").splitlines()
     room = LONGEST_NOTE - len("\n".join(head)) - 100
     kept: list[str] = []
     for line in lines:

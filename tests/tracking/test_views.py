@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import Stores
 from mlflow_study import write_study
-from report_studies import reference, synthetic
+from report_studies import crowded, reference, synthetic
 
 from edgebench.record import StudyRecord
 from edgebench.tracking import read_study
@@ -132,6 +132,14 @@ def test_note_and_view_are_written_to_a_real_store(stores: Stores) -> None:
         row.run_id for row in reversed(record.rows) if row.state == "finished"
     ]
     assert len(found) == 9
+
+
+def test_many_refused_trials_do_not_fill_the_note() -> None:
+    """The trained ones are in it; the refused are counted by the figure that they are over."""
+    text = note(crowded(30, 3000))
+    assert "3,000 trials were refused before training: " in text
+    assert "refused: R" not in text
+    assert text.count("| yes |") == 30
 
 
 def test_pictures_are_logged_on_the_sweeps_run(stores: Stores) -> None:
