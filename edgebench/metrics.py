@@ -1,22 +1,24 @@
 """One table of every figure that is recorded: its name, unit, better direction, split and dtype.
 
 What may be an objective, what a budget may limit, how a figure is labelled, in which unit it is
-written and which columns a table shows are all read from here: a new figure is one row.
+written, which columns a table shows, what is charted and which memory of a board bounds it are all
+read from here: a new figure is one row.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from edgebench.errors import EdgebenchError
 from edgebench.registry import Registry
 
 Goal = Literal["maximize", "minimize"]
 Unit = Literal["bytes", "count", "share", "seconds", "milliseconds", "number"]
 Split = Literal["train", "validation", "test"]
 Dtype = Literal["float32", "int8"]
+Memory = Literal["flash", "ram"]
 
 INT8 = "_int8"
 """The suffix of a figure of the int8 model."""
@@ -33,28 +35,59 @@ class Metric:
         goal: The better direction, or None where neither is.
         split: The images that it is measured on, or None.
         dtype: The data type of the model that it describes, or None where that is no matter.
+        twin: The name of the same figure of the model in the other data type, or "".
         per_epoch: One value an epoch, rather than one a trial.
         searched: It may be an objective: known without the test split.
         footprint: It follows from the architecture alone, so a budget may limit it, and it is an
             attribute of `edgebench.footprint.Footprint` by its `key`.
         shown: A table of trials has a column for it wherever it is recorded.
+        binomial: A share of single images, so that Wilson's interval says how sure it is.
+        charted: A cost that accuracy is drawn against, and that a slider of the page limits.
+        memory: The memory of a board that bounds it, or None.
     """
 
     name: str
     title: str
-    unit: Unit
+    unit: Unit = "number"
     goal: Goal | None = None
     split: Split | None = None
     dtype: Dtype | None = None
+    twin: str = ""
     per_epoch: bool = False
     searched: bool = False
     footprint: bool = False
     shown: bool = False
+    binomial: bool = False
+    charted: bool = False
+    memory: Memory | None = None
 
     @property
     def key(self) -> str:
         """The last part of the name, as a budget writes it: ``rom_bytes``."""
         return self.name.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """The figure's short name in files and in the page, whatever the data type: ``rom``."""
+        return self.key.removesuffix(INT8).removesuffix("_bytes").removesuffix("_ms")
+
+    @property
+    def sign(self) -> str:
+        """What stands behind an exact number of it: ``B``, or nothing."""
+        return "B" if self.unit == "bytes" else ""
+
+    @property
+    def figure(self) -> str:
+        """The title without the data type: ``ROM`` of ``ROM int8``."""
+        return self.title.replace(" int8", "")
+
+    def in_both(self) -> tuple[Metric, Metric]:
+        """Return this figure of the float32 model and, named by `INT8`, of the int8 model."""
+        name, (title, comma, more) = f"{self.name}{INT8}", self.title.partition(",")
+        single = dataclasses.replace(self, dtype="float32", twin=name)
+        return single, dataclasses.replace(
+            self, name=name, title=f"{title} int8{comma}{more}", dtype="int8", twin=self.name
+        )
 
 
 METRICS: Registry[Metric] = Registry("metric")
@@ -65,47 +98,54 @@ def _add(*metrics: Metric) -> None:
         METRICS.add(metric.name, metric)
 
 
-def _both(metric: Metric) -> None:
-    """Add a figure of the float32 model and the same figure of the int8 model."""
-    single = dataclasses.replace(metric, dtype="float32")
-    name, title = f"{metric.name}{INT8}", f"{metric.title} int8"
-    small = dataclasses.replace(metric, name=name, title=title, dtype="int8")
-    _add(single, small)
-
-
 _add(
     Metric("train/loss", "training loss", "number", "minimize", "train", per_epoch=True),
     Metric("train/accuracy", "training accuracy", "share", "maximize", "train", per_epoch=True),
     Metric("val/loss", "validation loss", "number", "minimize", "validation", per_epoch=True),
     Metric(
-        "val/accuracy", "last accuracy", "share", "maximize", "validation", "float32",
-        per_epoch=True,
+        "val/accuracy", "validation accuracy", "share", "maximize", "validation", "float32",
+        per_epoch=True, binomial=True,
     ),
     Metric(
         "val/accuracy_best", "accuracy", "share", "maximize", "validation", "float32",
-        searched=True, shown=True,
+        twin=f"val/accuracy{INT8}", searched=True, shown=True, binomial=True,
     ),
     Metric(
-        "val/accuracy_int8", "accuracy int8", "share", "maximize", "validation", "int8",
-        searched=True, shown=True,
+        f"val/accuracy{INT8}", "accuracy int8", "share", "maximize", "validation", "int8",
+        twin="val/accuracy_best", searched=True, shown=True, binomial=True,
     ),
     Metric("val/epoch_best", "best epoch", "count"),
+    *Metric(
+        "test/accuracy", "test accuracy", "share", "maximize", "test", shown=True, binomial=True
+    ).in_both(),
+)  # fmt: skip
+for _cost in (
+    Metric("footprint/macs", "MACs", "count"),
+    Metric("footprint/macc", "MACC", "count", shown=True, charted=True),
+    Metric("footprint/parameters", "parameters", "count", shown=True),
+    Metric("footprint/rom_bytes", "ROM", "bytes", shown=True, charted=True, memory="flash"),
+    Metric("footprint/ram_bytes", "RAM", "bytes", shown=True, charted=True, memory="ram"),
+    Metric("footprint/activations_bytes", "activations", "bytes"),
+):
+    _add(*dataclasses.replace(_cost, goal="minimize", searched=True, footprint=True).in_both())
+_add(
     Metric("time/train_s", "training time", "seconds", "minimize", searched=True),
     Metric("audit/macs_fvcore", "MACs by fvcore", "count"),
+    Metric("parity/accuracy_pytorch", "accuracy in PyTorch", "share"),
+    # Means over the seeds of `edgebench finalize`, with Student's interval: of no single split.
+    Metric("final/seeds", "seeds retrained", "count"),
+    Metric("final/val_accuracy_mean", "accuracy, mean over seeds", "share", "maximize"),
+)
+for _figure in (
     Metric("parity/max_abs_diff", "parity, largest difference", "number", "minimize"),
     Metric("parity/mean_abs_diff", "parity, mean difference", "number", "minimize"),
     Metric("parity/top1_agreement", "parity, agreement", "share", "maximize"),
-)  # fmt: skip
-_both(Metric("test/accuracy", "test accuracy", "share", "maximize", "test", shown=True))
-for _figure in (
-    Metric("footprint/macs", "MACs", "count"),
-    Metric("footprint/macc", "MACC", "count", shown=True),
-    Metric("footprint/parameters", "parameters", "count", shown=True),
-    Metric("footprint/rom_bytes", "ROM", "bytes", shown=True),
-    Metric("footprint/ram_bytes", "RAM", "bytes", shown=True),
-    Metric("footprint/activations_bytes", "activations", "bytes"),
+    Metric("parity/accuracy", "parity, accuracy", "share", "maximize"),
+    Metric("final/test_accuracy_mean", "test accuracy, mean over seeds", "share", "maximize"),
+    Metric("final/test_accuracy_low", "test accuracy, mean's low end", "share", "maximize"),
+    Metric("final/test_accuracy_high", "test accuracy, mean's high end", "share", "maximize"),
 ):
-    _both(dataclasses.replace(_figure, goal="minimize", searched=True, footprint=True))
+    _add(*_figure.in_both())
 
 
 def searched() -> tuple[str, ...]:
@@ -118,9 +158,29 @@ def limits() -> dict[str, Metric]:
     return {metric.key: metric for metric in METRICS.values() if metric.footprint}
 
 
+def limited(budget: Mapping[str, int] | None) -> list[tuple[Metric, int]]:
+    """Return the figures that ``budget`` (limits by key) bounds, each with its limit."""
+    known = limits()
+    return [(known[key], limit) for key, limit in (budget or {}).items() if key in known]
+
+
+def figures(dtype: Dtype) -> Iterator[Metric]:
+    """Yield the figures of the model in ``dtype``, and those that no data type changes."""
+    yield from (metric for metric in METRICS.values() if metric.dtype in (None, dtype))
+
+
+def charted(dtype: Dtype) -> list[Metric]:
+    """Return the costs that accuracy is drawn against, those that a memory bounds first."""
+    chosen = [metric for metric in figures(dtype) if metric.charted]
+    return sorted(chosen, key=lambda metric: metric.memory is None)
+
+
+def in_dtype(name: str, dtype: Dtype) -> str:
+    """Return the name of the same figure of the model in ``dtype``."""
+    metric = metric_of(name)
+    return metric.twin if metric.twin and metric.dtype != dtype else name
+
+
 def metric_of(name: str) -> Metric:
     """Return the row of a figure; one that the table does not know reads as a plain number."""
-    try:
-        return METRICS[name]
-    except EdgebenchError:
-        return Metric(name, name, "number")
+    return METRICS[name] if name in METRICS else Metric(name, name)

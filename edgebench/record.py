@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING
+
+from edgebench.metrics import Dtype, Goal, limited, metric_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd  # type: ignore[import-untyped]  # it ships no type information
+
+__all__ = [
+    "MLFLOW_STORE",
+    "OPTUNA_STORE",
+    "Facts",
+    "Goal",
+    "Objective",
+    "Opening",
+    "Row",
+    "Scalar",
+    "State",
+    "StudyRecord",
+    "costs",
+    "front",
+]
 
 OPTUNA_STORE = "sqlite:///mlruns/optuna.db"
 MLFLOW_STORE = "sqlite:///mlruns/mlflow.db"
 """Where a study is kept unless a command is told otherwise: in the folder it runs from."""
 
 Scalar = bool | int | float | str
-Goal = Literal["maximize", "minimize"]
 
 
 class State(enum.StrEnum):
@@ -49,10 +71,12 @@ class Row:
     """One trial as recorded: its axes, its metrics, and what became of it.
 
     ``reason`` says why a trial was refused, failed or pruned; a finished row that carries a reason
-    was trained and does not fit. ``curves`` holds one value an epoch. ``layers`` holds the
-    operators in order, each with name, op, output_shape, parameters, macc and live_bytes (the
-    activations alive while it runs). ``confusion`` counts images, true class by predicted class.
-    ``filters`` has the first layer's weights as (out, in, height, width).
+    was trained and does not fit. ``run_id`` is "" where the trial has no run of its own: a refused
+    one, which has neither ``curves`` nor ``layers``. ``curves`` holds one value an epoch, as many
+    as were trained. ``layers`` holds the operators in order, each with name, op, output_shape,
+    parameters, macc and live_bytes (the activations alive while it runs), of the float32 model.
+    ``confusion`` counts images, true class by predicted class. ``filters`` has the first layer's
+    weights as (out, in, height, width).
     """
 
     trial: int
@@ -70,16 +94,57 @@ class Row:
     @property
     def feasible(self) -> bool:
         """Tell whether the trial finished and nothing speaks against it."""
-        return self.state == "finished" and self.reason is None
+        return self.state == State.FINISHED and self.reason is None
+
+    def complete(self, names: Sequence[str]) -> bool:
+        """Tell whether the trial has a finite value of each of the metrics ``names``."""
+        return all(math.isfinite(self.metrics.get(name, math.nan)) for name in names)
+
+
+def front(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
+    """Return the feasible rows that no feasible row dominates, in the order given.
+
+    A row dominates another when it is nowhere worse and somewhere better. Rows with equal
+    objectives do not dominate each other, so all of them stay or none does. Rows that lack an
+    objective, or have a non-finite one, take no part.
+    """
+    import numpy as np
+
+    names = [goal.name for goal in objectives]
+    candidates = [row for row in rows if row.feasible and row.complete(names)]
+    if not candidates or not objectives:
+        return []
+    # Sorted, no point can dominate an earlier one: each is compared with the members so far.
+    points, of_row = np.unique(costs(candidates, objectives), axis=0, return_inverse=True)
+    members = np.empty_like(points)
+    count = 0
+    kept = np.zeros(len(points), dtype=bool)
+    for index, point in enumerate(points):
+        if not (members[:count] <= point).all(axis=1).any():
+            members[count] = point
+            count += 1
+            kept[index] = True
+    return [row for row, stays in zip(candidates, kept[of_row.ravel()], strict=True) if stays]
+
+
+def costs(rows: Sequence[Row], objectives: Sequence[Objective]) -> npt.NDArray[np.float64]:
+    """Return rows x objectives with every column turned so that less is better."""
+    import numpy as np
+
+    signs = [-1.0 if goal.goal == "maximize" else 1.0 for goal in objectives]
+    return np.array(
+        [[s * row.metrics[g.name] for s, g in zip(signs, objectives, strict=True)] for row in rows]
+    )
 
 
 @dataclass(frozen=True)
 class StudyRecord:
     """All that a report needs to know of a study.
 
-    ``budget`` maps a footprint name without its slash (``rom_bytes``) to its limit; ``split_sizes``
-    maps ``validation`` and ``test`` to image counts; ``provenance`` says how the footprints were
-    obtained and ``convention`` by which rules.
+    ``budget`` maps the key of a footprint (``rom_bytes_int8``) to its limit; ``split_sizes`` maps
+    ``validation`` and ``test`` to image counts; ``provenance`` says how the footprints were
+    obtained and ``convention`` by which rules; ``deployed`` is the data type of the model that
+    ships where objectives and budget do not tell.
     """
 
     study: str
@@ -92,6 +157,53 @@ class StudyRecord:
     provenance: str = ""
     convention: str = ""
     classes: Sequence[str] = ()
+    deployed: Dtype | None = None
+
+    @property
+    def dtype(self) -> Dtype:
+        """The data type of the model that ships: int8 where an objective or a limit is of int8.
+
+        Every footprint, fit, axis, chart and verdict of a report is of the model in this type.
+        """
+        if self.deployed:
+            return self.deployed
+        named = [metric_of(goal.name) for goal in self.objectives]
+        named += [metric for metric, _ in limited(self.budget)]
+        return "int8" if any(metric.dtype == "int8" for metric in named) else "float32"
+
+    def front(self) -> list[Row]:
+        """Return the feasible trials that no other dominates, by the study's objectives."""
+        return front(self.rows, self.objectives)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the study as a data frame, one row a trial.
+
+        Its columns are ``trial, run_id, name, state, reason, on_front``, then a column for each
+        parameter (``model.width``) and each metric (``footprint/rom_bytes``) of any trial; what a
+        trial does not have is missing there.
+
+        Raises:
+            ModuleNotFoundError: pandas is not installed; it comes with MLflow.
+        """
+        import pandas as pd
+
+        members = {row.trial for row in self.front()}
+        columns = ["trial", "run_id", "name", "state", "reason", "on_front"]
+        content = [
+            {
+                "trial": row.trial,
+                "run_id": row.run_id,
+                "name": row.name,
+                "state": str(row.state),
+                "reason": row.reason,
+                "on_front": row.trial in members,
+                **row.params,
+                **row.metrics,
+            }
+            for row in self.rows
+        ]
+        more = dict.fromkeys(name for row in self.rows for name in (*row.params, *row.metrics))
+        return pd.DataFrame(content, columns=[*columns, *more])
 
 
 @dataclass(frozen=True)
@@ -106,3 +218,18 @@ class Facts:
     dataset_digest: str
     split_sizes: Mapping[str, int]
     environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The permission to read a test split, which only its record gives.
+
+    Attributes:
+        when: ISO time in UTC.
+        by: The command that opened it.
+        details: For which trials, seeds, ...; plain JSON data.
+    """
+
+    when: str
+    by: str
+    details: Mapping[str, object] = field(default_factory=dict)

@@ -11,6 +11,7 @@ group ``edgebench`` is imported before a registry is first read.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -227,6 +228,11 @@ class Option:
 
 def options(factory: Callable[..., Any]) -> dict[str, Option]:
     """Return the keyword-only parameters of ``factory`` (a function or a dataclass), in order."""
+    return dict(_signature(factory))
+
+
+@functools.cache
+def _signature(factory: Callable[..., Any]) -> dict[str, Option]:
     hints = typing.get_type_hints(factory, include_extras=True)
     return {
         name: Option(name, hints[name], _plain(parameter.default))

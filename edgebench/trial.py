@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import onnx
 import torch
@@ -20,42 +19,74 @@ from edgebench.export import untrained_graph, untrained_int8_graph
 from edgebench.footprint import measure
 from edgebench.models import MODELS
 from edgebench.profiling import profile
+from edgebench.record import Opening, State
 from edgebench.registry import bind
 from edgebench.space import INT8, Budget, TrialConfig
-from edgebench.training import Epoch, Observer, Stop, TrainingFailed, train
+from edgebench.training import Observer, TrainingFailed, train
+
+CONVENTION = "st"
+"""By which a search measures; it is recorded with every figure."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What is known of a candidate before a single gradient step.
+
+    Attributes:
+        refusal: Why it is not trained (over the budget, cannot be built), or None.
+        metrics: Its footprint, by the names of the record.
+        usage: used / limit - 1 of each budgeted figure; feasible iff all <= 0.
+        layers: The operators in order, as the footprint counts them.
+        convention: By which rules it was measured.
+        provenance: How the figures were obtained, by which version of which tool's rules.
+    """
+
+    refusal: str | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    usage: Mapping[str, float] = field(default_factory=dict)
+    layers: tuple[Mapping[str, Any], ...] = ()
+    convention: str = CONVENTION
+    provenance: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a candidate, complete enough to be recorded by another process.
+    """What became of a candidate that the gate admitted, complete enough to be recorded elsewhere.
 
     Attributes:
-        state: ``finished``, ``refused`` (over the budget, or cannot be built) or ``failed``.
-        reason: Why it was refused or failed, else None.
-        metrics: Final figures by the names of the metric contract.
+        state: Finished, pruned or failed.
+        reason: Why it was stopped or failed, else None.
+        metrics: Final figures by the names of the record, the gate's among them.
         curve: The metrics of each epoch.
-        usage: used / limit - 1 of each budgeted figure; feasible iff all <= 0.
-        layers: The operators in order, as the footprint counts them.
+        precision: In which it was trained: ``float32`` or ``bfloat16``; "" where it was not.
         onnx: The exported model, or None.
         onnx_int8: The quantized model where the configuration asks for it, or None.
         checkpoint: The trained weights as ``torch.save`` writes a state dict, or None.
     """
 
-    state: Literal["finished", "refused", "failed"]
+    state: State
     reason: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    curve: tuple[Epoch, ...] = ()
-    usage: Mapping[str, float] = field(default_factory=dict)
-    layers: tuple[Mapping[str, Any], ...] = ()
+    curve: tuple[Mapping[str, float], ...] = ()
+    precision: str = ""
     onnx: bytes | None = None
     onnx_int8: bytes | None = None
     checkpoint: bytes | None = None
 
 
-@functools.lru_cache(maxsize=1)
-def dataset_of(name: str, data_dir: Path, split_seed: int) -> Dataset:
-    """Load a data set, once a process."""
-    return data.load(name, data_dir=data_dir, seed=split_seed)
+def dataset_of(config: TrialConfig, data_dir: Path) -> Dataset:
+    """Load the data set of ``config``; the last two are kept."""
+    key = (config.dataset, data_dir, config.split_seed, config.data_options)
+    if key not in _LOADED:
+        while len(_LOADED) > 1:
+            del _LOADED[next(iter(_LOADED))]
+        _LOADED[key] = data.load(
+            config.dataset, data_dir=data_dir, seed=config.split_seed, options=config.data_options
+        )
+    return _LOADED[key]
+
+
+_LOADED: dict[Any, Dataset] = {}
 
 
 def build(config: TrialConfig, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
@@ -69,83 +100,83 @@ def build(config: TrialConfig, input_shape: tuple[int, int, int], classes: int) 
     return family(input_shape, classes, **bind(family, config.model_options))
 
 
-@dataclass
-class _EpochsTold(Observer):
-    """Hands each epoch to a function."""
+def gate(
+    config: TrialConfig, budget: Budget | None, input_shape: tuple[int, int, int], classes: int
+) -> Gate:
+    """Measure a candidate without building its weights: the graph decides, in milliseconds.
 
-    tell: Callable[[int, Epoch], None]
+    What cannot be built, or is larger than any device, is refused.
+    """
+    try:
+        return _measured(config, budget, input_shape, classes)
+    except EdgebenchError as error:
+        return Gate(str(error))
 
-    def on_epoch(self, number: int, metrics: Epoch) -> Stop | None:
-        """Hand the epoch on; training is never stopped."""
-        self.tell(number, metrics)
-        return None
+
+def _measured(
+    config: TrialConfig, budget: Budget | None, input_shape: tuple[int, int, int], classes: int
+) -> Gate:
+    with torch.device("meta"):  # shapes without storage
+        model = build(config, input_shape, classes)
+    graph = untrained_graph(model, input_shape)
+    estimate = measure(profile(graph), CONVENTION)
+    metrics = estimate.metrics()
+    if config.int8:
+        metrics |= measure(profile(untrained_int8_graph(graph)), CONVENTION).metrics(INT8)
+    figures = {name.removeprefix("footprint/"): value for name, value in metrics.items()}
+    return Gate(
+        budget.excess(figures) if budget else None,
+        metrics,
+        budget.usage(figures) if budget else {},
+        tuple(layer.record() for layer in estimate.layers),
+        CONVENTION,
+        estimate.provenance,
+    )
 
 
 def run(
     config: TrialConfig,
-    budget: Budget | None,
+    gate: Gate,
     *,
     data_dir: Path,
     device: torch.device,
-    on_epoch: Callable[[int, Epoch], None],
+    observers: Sequence[Observer] = (),
 ) -> Outcome:
-    """Take ``config`` through gate, training, export and proof.
+    """Train a candidate that ``gate`` admitted, export it and prove it.
 
-    A candidate over ``budget`` is refused before a single gradient step. What goes wrong with the
-    candidate is an outcome; what goes wrong with the request (no such data) is raised.
+    What goes wrong with the candidate is an outcome, and so is that an observer stopped it; what
+    goes wrong with the request (no such data) is raised.
 
     Raises:
         EdgebenchError: The data set cannot be read.
     """
-    dataset = dataset_of(config.dataset, data_dir, config.split_seed)
-    try:
-        model = build(config, dataset.input_shape, len(dataset.classes))
-    except EdgebenchError as error:
-        return Outcome("refused", str(error))
-    gate = _gate(model, dataset, budget, int8=config.int8)
-    if gate.reason:
-        return gate
+    dataset = dataset_of(config, data_dir)
+    model = build(config, dataset.input_shape, len(dataset.classes))
+    outcome = Outcome(State.FAILED, metrics=gate.metrics)
     try:
         metrics = dict(gate.metrics)
         metrics["audit/macs_fvcore"] = _audited(model, dataset, int(metrics["footprint/macs"]))
         training = train(
-            model,
-            dataset,
-            config.recipe,
-            device=device,
-            seed=config.seed,
-            observers=[_EpochsTold(on_epoch)],
+            model, dataset, config.recipe, device=device, seed=config.seed, observers=observers
         )
+        metrics["val/accuracy_best"] = training.best_accuracy
+        metrics["val/epoch_best"] = training.best_epoch
+        metrics["time/train_s"] = training.seconds
+        outcome = replace(
+            outcome, metrics=metrics, curve=training.curve, precision=training.precision
+        )
+        if training.stopped:
+            return replace(outcome, state=State.PRUNED, reason=training.stopped)
         proven = _proven(model, dataset, gate, int8=config.int8)
     except (TrainingFailed, CheckFailed) as failure:
-        return replace(gate, state="failed", reason=str(failure))
-    metrics |= proven.metrics
-    metrics["val/accuracy_best"] = training.best_accuracy
-    metrics["val/epoch_best"] = training.best_epoch
-    metrics["time/train_s"] = training.seconds
+        return replace(outcome, reason=str(failure))
     return replace(
-        proven,
-        state="finished",
-        metrics=metrics,
-        curve=training.curve,
+        outcome,
+        state=State.FINISHED,
+        metrics=metrics | dict(proven.metrics),
         checkpoint=_checkpoint(model),
-    )
-
-
-def _gate(model: nn.Module, dataset: Dataset, budget: Budget | None, *, int8: bool) -> Outcome:
-    """Measure the untrained candidate; the reason is set where it is over the budget."""
-    graph = untrained_graph(model, dataset.input_shape)
-    estimate = measure(profile(graph))
-    metrics = estimate.metrics()
-    if int8:
-        metrics |= measure(profile(untrained_int8_graph(graph))).metrics(INT8)
-    figures = {name.removeprefix("footprint/"): value for name, value in metrics.items()}
-    return Outcome(
-        "refused",
-        budget.excess(figures) if budget else None,
-        metrics,
-        usage=budget.usage(figures) if budget else {},
-        layers=tuple(layer.record() for layer in estimate.layers),
+        onnx=proven.onnx,
+        onnx_int8=proven.onnx_int8,
     )
 
 
@@ -157,7 +188,7 @@ def _audited(model: nn.Module, dataset: Dataset, ours: int) -> int:
     return theirs
 
 
-def _proven(model: nn.Module, dataset: Dataset, gate: Outcome, *, int8: bool) -> Outcome:
+def _proven(model: nn.Module, dataset: Dataset, gate: Gate, *, int8: bool) -> Outcome:
     """Export, and prove it: same outputs on the validation images, same footprint as the gate."""
     train, validation = (
         export.LabelledImages(split.images.numpy(), split.labels.numpy())
@@ -185,12 +216,12 @@ def _proven(model: nn.Module, dataset: Dataset, gate: Outcome, *, int8: bool) ->
         metrics[f"val/accuracy{INT8}"] = proven.choice.accuracy
         quantized = export.serialize(proven.choice.model)
     exported = export.serialize(proven.float_model)
-    return replace(gate, metrics=metrics, onnx=exported, onnx_int8=quantized)
+    return Outcome(State.FINISHED, metrics=metrics, onnx=exported, onnx_int8=quantized)
 
 
-def _same_footprint(shipped: onnx.ModelProto, gate: Outcome, suffix: str = "") -> None:
+def _same_footprint(shipped: onnx.ModelProto, gate: Gate, suffix: str = "") -> None:
     """What is measured is what ships: the gate must have promised these figures."""
-    for name, value in measure(profile(shipped)).metrics(suffix).items():
+    for name, value in measure(profile(shipped), gate.convention).metrics(suffix).items():
         if gate.metrics[name] != value:
             raise CheckFailed(
                 f"the gate measured {name} {gate.metrics[name]:,}, but the exported model has "
@@ -203,12 +234,13 @@ def preprocessing(dataset: Dataset) -> export.Preprocessing:
     return export.Preprocessing(dataset.mean, dataset.std, dataset.classes)
 
 
-def examine(model: bytes, config: TrialConfig, data_dir: Path) -> float:
-    """Return the accuracy of an exported model on the test split, opened here alone."""
-    dataset = dataset_of(config.dataset, data_dir, config.split_seed)
-    images = preprocessing(dataset).apply(dataset.test.images.numpy())
+def judge(model: bytes, config: TrialConfig, data_dir: Path, opening: Opening) -> float:
+    """Return the accuracy of an exported model on the test split, whose opening is recorded."""
+    dataset = dataset_of(config, data_dir)
+    test = dataset.open_test(opening)
+    images = preprocessing(dataset).apply(test.images.numpy())
     logits = export.onnx_logits(model, images)
-    return float((logits.argmax(1) == dataset.test.labels.numpy()).mean())
+    return float((logits.argmax(1) == test.labels.numpy()).mean())
 
 
 def _checkpoint(model: nn.Module) -> bytes:

@@ -7,6 +7,10 @@ The classes are plain ints and floats to everyone else: JSON and CSV get the exa
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
+
+from edgebench.metrics import metric_of
 
 UNITS = ("decimal", "binary")
 
@@ -53,9 +57,19 @@ class Seconds(float):
         return f"{float(self):.1f} s"
 
 
+class Milliseconds(float):
+    """A latency: 4.317 is written 4.317 ms, with four digits."""
+
+    __slots__ = ()
+
+    def text(self, units: str) -> str:  # noqa: ARG002 - it has no unit to choose
+        """Write the duration in milliseconds."""
+        return f"{float(self):.4g} ms"
+
+
 def text(value: object, units: str = "decimal") -> str:
     """Write ``value`` for a reader; ``units`` chooses kB and MB or KiB and MiB."""
-    if isinstance(value, (Bytes, Count, Share, Seconds)):
+    if isinstance(value, (Bytes, Count, Share, Seconds, Milliseconds)):
         return value.text(units)
     if value is None:
         return "–"  # noqa: RUF001 - an en dash marks an empty cell
@@ -64,20 +78,21 @@ def text(value: object, units: str = "decimal") -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+_KINDS: dict[str, Callable[[float], object]] = {
+    "bytes": Bytes,
+    "count": Count,
+    "share": Share,
+    "seconds": Seconds,
+    "milliseconds": Milliseconds,
+}
+
+
 def quantity(metric: str, value: float | None) -> object:
-    """Return the metric's value as what its name says it counts."""
+    """Return the metric's value as what the table of metrics says it counts."""
     if value is None or not math.isfinite(value):
         return value
-    stem = metric.removesuffix("_int8")
-    if stem.endswith("_bytes"):
-        return Bytes(value)
-    if stem.endswith(("/macc", "/macs", "/parameters")):
-        return Count(value)
-    if "accuracy" in stem:
-        return Share(value)
-    if stem.endswith("_s"):
-        return Seconds(value)
-    return value
+    kind = _KINDS.get(metric_of(metric).unit)
+    return value if kind is None else kind(value)
 
 
 def interval(low: float | None, high: float | None) -> str | None:
@@ -87,24 +102,33 @@ def interval(low: float | None, high: float | None) -> str | None:
     return f"{100 * low:.2f} to {100 * high:.2f} %"
 
 
-LABELS = {
-    "val/accuracy_best": "accuracy",
-    "val/accuracy": "last accuracy",
-    "test/accuracy": "test accuracy",
-    "footprint/macs": "MACs",
-    "footprint/macc": "MACC",
-    "footprint/parameters": "parameters",
-    "footprint/rom_bytes": "ROM",
-    "footprint/ram_bytes": "RAM",
-    "footprint/activations_bytes": "activations",
-    "time/train_s": "training",
-}
-
-
 def label(metric: str) -> str:
     """Return the short name of a metric: ``footprint/rom_bytes_int8`` is ``ROM int8``."""
-    stem = metric.removesuffix("_int8")
-    return LABELS.get(stem, stem) + (" int8" if stem != metric else "")
+    return metric_of(metric).title
+
+
+def over_limit(title: str, used: float, limit: int, unit: str = "", of: str = "") -> str:
+    """Say that a figure is over its limit and by how much; the one sentence for it.
+
+    ``ROM 73,000,000 B is over 20,000,000 B of a-board by 53,000,000 B``; ``of`` names whose limit
+    it is.
+    """
+    unit = f" {unit}" if unit else ""
+    of = f" of {of}" if of else ""
+    used = int(used)
+    return f"{title} {used:,}{unit} is over {limit:,}{unit}{of} by {used - limit:,}{unit}"
+
+
+_OVER = re.compile(r"(.+?) [\d,]+(?: B)? is over ")
+
+
+def limit_named(reason: str) -> str | None:
+    """Return the title of the first figure that ``reason`` says is over, or None.
+
+    The inverse of `over_limit`: ``ROM`` of the example there.
+    """
+    found = _OVER.match(reason)
+    return found[1] if found else None
 
 
 def _scaled(value: int, base: int, names: tuple[str, ...]) -> str:

@@ -34,12 +34,12 @@ class Stores:
 @pytest.fixture(scope="session")
 def empty_stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make both stores once: MLflow's migrations take seconds."""
-    from edgebench.search import sampler as proposals
-    from edgebench.tracking import store as tracking
+    from edgebench.search import sampler
+    from edgebench.tracking import create_store, runs
 
     stores = Stores(tmp_path_factory.mktemp("stores"))
-    tracking.create_store(stores.storage, proposals._initialise)
-    tracking.create_store(stores.tracking_uri, tracking._initialise)
+    create_store(stores.storage, sampler.initialise)
+    create_store(stores.tracking_uri, runs.initialise)
     return stores.folder
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.record import Row, StudyRecord
-from edgebench.tracking import run_tags
+from edgebench.tracking.views import run_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

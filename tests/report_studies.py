@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
-from edgebench.report import Objective, Row, StudyRecord
+from edgebench.record import Objective, Row, State, StudyRecord
 
 OBJECTIVES = (
     Objective("val/accuracy_best", "maximize"),
@@ -70,6 +71,90 @@ def synthetic(trials: int = 500, *, layers: int = 12, seed: int = 0) -> StudyRec
         provenance="estimated",
         convention="st, float32, fused chains",
         classes=tuple("abcdefghij"),
+    )
+
+
+def quantized(trials: int = 60, *, seed: int = 0) -> StudyRecord:
+    """Return a study that was searched for the int8 model, with the figures of both models.
+
+    The int8 model takes about a quarter of the memory and loses up to four points of accuracy, not
+    the same for each trial: the two fronts differ, and so do the two verdicts.
+    """
+    single = synthetic(trials, seed=seed)
+    draw = random.Random(seed)  # noqa: S311 - figures, not secrets
+    rows = [_with_int8(row, draw) for row in single.rows]
+    return dataclasses.replace(
+        single,
+        study=f"quantized-{trials}",
+        rows=rows,
+        objectives=(
+            Objective("val/accuracy_int8", "maximize"),
+            Objective("footprint/rom_bytes_int8", "minimize"),
+        ),
+        budget={"rom_bytes_int8": 300_000, "ram_bytes_int8": 320_000},
+    )
+
+
+def _with_int8(row: Row, draw: random.Random) -> Row:
+    figures = {
+        f"{name}_int8": value // 4 + 6000 if name.endswith("_bytes") else value + 100
+        for name, value in row.metrics.items()
+        if name.startswith("footprint/")
+    }
+    rom = figures["footprint/rom_bytes_int8"]
+    over = f"ROM int8 {rom:,} B is over 300,000 B of stm32f746g-disco by {rom - 300_000:,} B"
+    reason = over if rom > 300_000 else None
+    metrics = {**row.metrics, **figures}
+    if reason or "val/accuracy_best" not in row.metrics:
+        metrics = {name: value for name, value in metrics.items() if name.startswith("footprint/")}
+        return Row(
+            row.trial,
+            "",
+            row.name,
+            State.REFUSED,
+            reason or "it cannot be built",
+            row.params,
+            metrics,
+        )
+    metrics["val/accuracy_int8"] = round(row.metrics["val/accuracy_best"] - draw.random() / 25, 4)
+    return dataclasses.replace(row, metrics=metrics)
+
+
+def crowded(trained: int = 200, refused: int = 3000, *, seed: int = 0) -> StudyRecord:
+    """Return a study under a tight budget: most candidates refused, which have no run of theirs."""
+    whole = synthetic(trained, seed=seed)
+    template = [row for row in whole.rows if row.state == "finished"]
+    draw = random.Random(seed)  # noqa: S311 - figures, not secrets
+    rows: list[Row] = []
+    for number in range(trained + refused):
+        base = draw.choice(template)
+        name = f"trial-{number:04}{base.name[10:]}"
+        base = dataclasses.replace(base, trial=number, name=name)
+        before, after = (n * trained // (trained + refused) for n in (number, number + 1))
+        rows.append(base if before < after else _refused(base, draw))
+    return dataclasses.replace(whole, study=f"crowded-{trained}-{refused}", rows=rows)
+
+
+def _refused(row: Row, draw: random.Random) -> Row:
+    figure, title, limit = draw.choice(
+        [("rom_bytes", "ROM", 1_000_000)] * 2 + [("ram_bytes", "RAM", 320_000)]
+    )
+    used = limit + draw.randrange(1, 5_000_000)
+    figures = {k: v for k, v in row.metrics.items() if k.startswith("footprint/")}
+    figures[f"footprint/{figure}"] = used
+    reason = f"{title} {used:,} B is over {limit:,} B of stm32f746g-disco by {used - limit:,} B"
+    return Row(row.trial, "", row.name, State.REFUSED, reason, row.params, figures)
+
+
+def pruned(row: Row, epochs: int = 2) -> Row:
+    """Return a finished row as it would be had it been stopped after ``epochs`` epochs."""
+    kept = {name: value for name, value in row.metrics.items() if name.startswith("footprint/")}
+    return dataclasses.replace(
+        row,
+        state=State.PRUNED,
+        reason=f"it could not join the front any more (epoch {epochs})",
+        metrics=kept,
+        curves={name: values[:epochs] for name, values in row.curves.items()},
     )
 
 

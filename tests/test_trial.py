@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +12,42 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from family_instances import smallest
 
 from edgebench import data, export, trial
 from edgebench.errors import EdgebenchError
 from edgebench.models import MODELS
+from edgebench.record import Opening, State
 from edgebench.space import Budget, TrialConfig
+from edgebench.training import Observer, Stop
 
 CPU = torch.device("cpu")
 
 
-def run(budget: Budget | None = None, **params: Any) -> trial.Outcome:
-    """Run a small candidate on the made images."""
+SHAPE = (3, 16, 16)
+
+
+def config(**params: Any) -> TrialConfig:
+    """Return a small candidate on the made images."""
     axes = {"model.family": "gap", "model.width": 8, "model.blocks": 2}
     axes |= {"train.epochs": 2, "train.batch_size": 32, "train.learning_rate": 3e-3}
     axes |= {name.replace("__", "."): value for name, value in params.items()}
+    return TrialConfig(axes, "synthetic")
+
+
+def gated(budget: Budget | None = None, **params: Any) -> trial.Gate:
+    """Measure a small candidate."""
+    return trial.gate(config(**params), budget, SHAPE, 4)
+
+
+def run(*, observers: Sequence[Observer] = (), **params: Any) -> trial.Outcome:
+    """Run a small candidate that the gate admits."""
     return trial.run(
-        TrialConfig(axes, "synthetic"),
-        budget,
+        config(**params),
+        gated(**params),
         data_dir=Path("unused"),
         device=CPU,
-        on_epoch=lambda *_: None,
+        observers=observers,
     )
 
 
@@ -62,12 +80,13 @@ def test_model_and_checkpoint_are_the_same_network() -> None:
     dataset = data.load("synthetic")
     model = MODELS["gap"](dataset.input_shape, 4, width=8, blocks=2)
     model.load_state_dict(torch.load(io.BytesIO(outcome.checkpoint), weights_only=True))
-    images = trial.preprocessing(dataset).apply(dataset.test.images.numpy())
+    opening = Opening("2026-01-01T00:00:00+00:00", "a test")
+    test = dataset.open_test(opening)
+    images = trial.preprocessing(dataset).apply(test.images.numpy())
     ours = export.torch_logits(model, torch.from_numpy(images))
     assert np.abs(export.onnx_logits(outcome.onnx, images) - ours).max() < 1e-4
-    accuracy = (ours.argmax(1) == dataset.test.labels.numpy()).mean()
-    config = TrialConfig({"model.family": "gap"}, "synthetic")
-    assert trial.examine(outcome.onnx, config, Path("unused")) == accuracy
+    accuracy = (ours.argmax(1) == test.labels.numpy()).mean()
+    assert trial.judge(outcome.onnx, config(), Path("unused"), opening) == accuracy
 
 
 def test_the_model_carries_its_preprocessing() -> None:
@@ -80,30 +99,46 @@ def test_the_model_carries_its_preprocessing() -> None:
     )
 
 
-def test_over_the_budget_is_never_trained() -> None:
-    """Refused with the reason and the ratio; the footprint is known all the same."""
-    outcome = run(Budget({"rom_bytes": 1000}, "a-board"))
-    assert outcome.state == "refused"
-    rom = outcome.metrics["footprint/rom_bytes"]
-    assert outcome.reason == f"ROM {rom:,} B is over 1,000 B of a-board by {rom - 1000:,} B"
-    assert outcome.usage == {"rom_bytes": rom / 1000 - 1}
-    assert outcome.curve == ()
-    assert outcome.onnx is None
+def test_over_the_budget_is_refused_with_its_reason() -> None:
+    """With the ratio by which it is over; the footprint is known all the same."""
+    gate = gated(Budget({"rom_bytes": 1000}, "a-board"))
+    rom = int(gate.metrics["footprint/rom_bytes"])
+    assert gate.refusal == f"ROM {rom:,} B is over 1,000 B of a-board by {rom - 1000:,} B"
+    assert gate.usage == {"rom_bytes": rom / 1000 - 1}
 
 
-def test_within_the_budget_is_trained() -> None:
-    """A limit that is met leaves its margin in the record."""
-    outcome = run(Budget({"rom_bytes": 10**6}))
-    assert outcome.state == "finished"
-    assert outcome.usage["rom_bytes"] < 0
+def test_within_the_budget_is_admitted() -> None:
+    """A limit that is met leaves its margin."""
+    gate = gated(Budget({"rom_bytes": 10**6}))
+    assert gate.refusal is None
+    assert gate.usage["rom_bytes"] < 0
 
 
 def test_a_network_that_cannot_be_built_is_refused() -> None:
     """16 pixels cannot be halved 7 times; the sweep goes on with the reason."""
-    outcome = run(model__blocks=7)
-    assert outcome.state == "refused"
-    assert outcome.reason is not None
-    assert outcome.reason.startswith("model.blocks: 7 blocks halve the input 7 times")
+    refusal = gated(model__blocks=7).refusal
+    assert refusal is not None
+    assert refusal.startswith("model.blocks: 7 blocks halve the input 7 times")
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_the_gate_draws_no_weight(family: str) -> None:
+    """It measures shapes: a network of a billion weights is refused as fast, in no memory."""
+    state = torch.random.get_rng_state()
+    chosen = {f"model.{name}": value for name, value in smallest(family).items()}
+    candidate = TrialConfig({"model.family": family, **chosen}, "synthetic")
+    assert trial.gate(candidate, None, (3, 32, 32), 4).metrics
+    assert torch.equal(torch.random.get_rng_state(), state)
+    huge = gated(Budget({"rom_bytes": 1000}), model__width=2**13)
+    assert huge.refusal is not None
+    assert huge.metrics["footprint/parameters"] > 10**9
+
+
+def test_a_gate_says_by_which_rules_it_measured() -> None:
+    """Recorded with the run, and never assumed when it is read."""
+    gate = gated()
+    assert gate.convention == "st"
+    assert gate.provenance.startswith("estimated (st")
 
 
 def test_a_diverging_training_fails_with_its_reason() -> None:
@@ -114,25 +149,65 @@ def test_a_diverging_training_fails_with_its_reason() -> None:
     assert outcome.reason.startswith("the training loss became ")
 
 
-def test_two_sources_that_disagree_fail_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both figures are in the reason."""
-    real = trial.export.count_macs
-    monkeypatch.setattr(trial.export, "count_macs", lambda *given: real(*given) + 1)
-    outcome = run()
-    macs = int(outcome.metrics["footprint/macs"])
-    assert outcome.state == "failed"
+def test_a_rate_that_explodes_is_the_reason_and_not_the_export() -> None:
+    """Found in the training, with the rate in the message."""
+    outcome = run(train__learning_rate=1000.0, train__schedule="constant")
+    assert outcome.state is State.FAILED
+    assert outcome.reason is not None
+    assert "1000" in outcome.reason
+    assert "export" not in outcome.reason
+
+
+def test_a_stopped_training_is_pruned_and_keeps_its_curve() -> None:
+    """Nothing is exported; what is known of it is kept."""
+
+    class Impatient(Observer):
+        """Stops after the first epoch."""
+
+        def on_epoch(self, number: int, metrics: dict[str, float]) -> Stop | None:
+            """Stop."""
+            return Stop(f"{len(metrics)} figures of epoch {number} are enough")
+
+    outcome = run(observers=[Impatient()])
+    assert outcome.state is State.PRUNED
+    assert outcome.reason == "4 figures of epoch 1 are enough"
+    assert len(outcome.curve) == 1
+    assert outcome.metrics["val/accuracy_best"] == outcome.curve[0]["val/accuracy"]
+    assert outcome.onnx is None
+
+
+def test_the_precision_that_was_used_is_told() -> None:
+    """Not the one that would be chosen here."""
+    assert run(train__precision="float32").precision == "float32"
+
+
+def test_a_gate_that_promised_other_figures_fails_the_trial() -> None:
+    """What is measured is what ships."""
+    honest = gated()
+    macs = int(honest.metrics["footprint/rom_bytes"])
+    wrong = dataclasses.replace(honest, metrics={**honest.metrics, "footprint/rom_bytes": macs + 1})
+    outcome = trial.run(config(), wrong, data_dir=Path("unused"), device=CPU)
+    assert outcome.state is State.FAILED
     assert outcome.reason == (
-        f"the MACs disagree: {macs:,} in the ONNX graph, {macs + 1:,} by fvcore"
+        f"the gate measured footprint/rom_bytes {macs + 1:,}, but the exported model has {macs:,}"
+    )
+
+
+def test_two_sources_that_disagree_fail_the_trial() -> None:
+    """Both figures are in the reason, and nothing is trained."""
+    honest = gated()
+    macs = int(honest.metrics["footprint/macs"])
+    wrong = dataclasses.replace(honest, metrics={**honest.metrics, "footprint/macs": macs - 1})
+    outcome = trial.run(config(), wrong, data_dir=Path("unused"), device=CPU)
+    assert outcome.state is State.FAILED
+    assert outcome.curve == ()
+    assert outcome.reason == (
+        f"the MACs disagree: {macs - 1:,} in the ONNX graph, {macs:,} by fvcore"
     )
 
 
 def test_data_that_cannot_be_read_is_the_users_mistake() -> None:
     """The request is wrong, not the candidate."""
+    elsewhere = TrialConfig({"model.family": "gap"}, "folder:/nowhere/at/all")
     with pytest.raises(EdgebenchError, match="there is no folder"):
-        trial.run(
-            TrialConfig({"model.family": "gap"}, "folder:/nowhere/at/all"),
-            None,
-            data_dir=Path("unused"),
-            device=CPU,
-            on_epoch=lambda *_: None,
-        )
+        trial.run(elsewhere, gated(), data_dir=Path("unused"), device=CPU)

@@ -266,8 +266,11 @@ def single(node: Mapping[str, Any]) -> onnx.ModelProto:
 
 def overlap_of(pair: Mapping[str, Any]) -> int:
     """Return the distance that the rule gives for an overlapped pair of a report."""
-    from edgebench.footprint import schedule, st
-    from edgebench.profiling import build, profile_of, simplify
+    from edgebench.footprint import st
+    from edgebench.footprint.kernels import schedule
+    from edgebench.profiling.building import build
+    from edgebench.profiling.counting import profile_of
+    from edgebench.profiling.simplify import simplify
 
     groups = pair["in"][-1] if "dw" in pair["kernel"] else 1
     channels, filters = pair["in"][-1], pair["out"][-1]

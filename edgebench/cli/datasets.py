@@ -13,11 +13,11 @@ from edgebench.report import FORMATS, render
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table")
 def command(*, format_: str) -> None:
     """List the data sets, what they hold and where they come from."""
+    from edgebench.cli._listing import about, width
     from edgebench.data import DATASETS
 
     rows = []
     for name, reader in DATASETS.items():
-        about, _, more = inspect.getdoc(reader).partition("\n")  # type: ignore[union-attr]  # ruff requires one
-        source = more.partition("Source:")[2].strip()
-        rows.append({"data set": name, "about": about, "source": " ".join(source.split())})
-    click.echo(render(rows, format_), nl=False)
+        source = (inspect.getdoc(reader) or "").partition("Source:")[2]
+        rows.append({"data set": name, "about": about(reader), "source": " ".join(source.split())})
+    click.echo(render(rows, format_, width=width()), nl=False)

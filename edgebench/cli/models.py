@@ -10,7 +10,8 @@ from edgebench.report import FORMATS, render
 @click.command()
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table")
 def command(*, format_: str) -> None:
-    """List the model families with their options, defaults and choices."""
+    """List the model families with their options; `options model` has those of their choices."""
+    from edgebench.cli._listing import about, default_of, type_of, values_of, width
     from edgebench.models import MODELS
     from edgebench.registry import options
 
@@ -18,11 +19,12 @@ def command(*, format_: str) -> None:
         {
             "family": name,
             "option": f"model.{option.name}",
-            "default": option.default,
-            "choices": ", ".join(map(str, option.choices())),
-            "about": (family.__doc__ or "").strip().splitlines()[0],
+            "type": type_of(option),
+            "values": values_of(option),
+            "default": default_of(option),
+            "about": about(family),
         }
         for name, family in MODELS.items()
         for option in options(family).values()
     ]
-    click.echo(render(rows, format_), nl=False)
+    click.echo(render(rows, format_, width=width()), nl=False)

@@ -12,7 +12,7 @@ from edgebench.cli._model import load, model_options
 from edgebench.units import UNITS, Bytes, Count
 
 if TYPE_CHECKING:
-    from edgebench.footprint import Fit, Footprint, Target
+    from edgebench.footprint import Footprint
 
 FORMATS = ("table", "markdown", "csv", "json")
 
@@ -58,23 +58,23 @@ def command(
     from edgebench.footprint import CONVENTIONS, load_target, measure, require_known
 
     board = load_target(target) if target is not None else None
-    names = list(CONVENTIONS) if convention == "all" else [convention]
+    names = sorted(CONVENTIONS, key=lambda name: name != "st")
+    names = names if convention == "all" else [convention]
     for name in names:
         CONVENTIONS[name]  # an unknown name is refused before anything is read
     found = load(model, **which)
-    footprints = [measure(found, name) for name in names]
+    footprints = [measure(found, name, model=model, target=board) for name in names]
     first = footprints[0]
     if not allow_unknown:
         require_known(first)
-    fits = [board.check(one) if board else None for one in footprints]
     if format_ == "json":
-        objects = [_object(model, *pair, board) for pair in zip(footprints, fits, strict=True)]
+        objects = [_object(one) for one in footprints]
         click.echo(json.dumps(objects if convention == "all" else objects[0], indent=2))
     elif convention == "all":
-        click.echo(_side_by_side(footprints, fits, format_, units), nl=False)
+        click.echo(_side_by_side(footprints, format_, units), nl=False)
     else:
         click.echo(_rows(first, format_, units), nl=False)
-        click.echo(_summary(model, first, units, fits[0]), err=format_ == "csv")
+        click.echo(_summary(model, first, units), err=format_ == "csv")
     if explain and format_ != "json":
         click.echo(_explained(first, units), err=format_ == "csv")
     if output is not None:
@@ -82,17 +82,15 @@ def command(
 
         draw(first, output)
         click.echo(f"wrote {output}", err=True)
-    return 1 if fits[0] is not None and not fits[0].fits else 0
+    return 1 if first.target is not None and not first.target.fits else 0
 
 
-def _object(
-    model: str, footprint: Footprint, fit: Fit | None, board: Target | None
-) -> dict[str, Any]:
+def _object(footprint: Footprint) -> dict[str, Any]:
     """Return the object of ``--format json``."""
-    target = None
-    if board is not None and fit is not None:
-        target = board.as_dict(fit) | {"smallest_fitting": _smallest(footprint)}
-    return {"model": model} | footprint.as_dict() | {"target": target}
+    found = footprint.as_dict()
+    if footprint.target is not None:
+        found["target"]["smallest_fitting"] = _smallest(footprint)
+    return found
 
 
 def _rows(footprint: Footprint, format_: str, units: str) -> str:
@@ -116,7 +114,7 @@ def _rows(footprint: Footprint, format_: str, units: str) -> str:
     return render(rows, format_, units=units)
 
 
-def _summary(model: str, footprint: Footprint, units: str, fit: Fit | None) -> str:
+def _summary(model: str, footprint: Footprint, units: str) -> str:
     """Return the totals, the exact bytes beside the rounded ones."""
 
     def size(value: int) -> str:
@@ -133,8 +131,8 @@ def _summary(model: str, footprint: Footprint, units: str, fit: Fit | None) -> s
         f"ROM         {size(footprint.rom_bytes)}: weights {weights} + code {code}",
         f"RAM         {size(footprint.ram_bytes)}: activations {activations} + runtime {runtime}",
     ]
-    if fit is not None:
-        lines.append(f"target      {fit.reason}")
+    if footprint.target is not None:
+        lines.append(f"target      {footprint.target.reason}")
     lines.append(f"smallest    {_smallest(footprint) or 'no listed board fits'}")
     return "\n".join(lines)
 
@@ -147,15 +145,13 @@ def _smallest(footprint: Footprint) -> str | None:
     return board.name if board else None
 
 
-def _side_by_side(
-    footprints: list[Footprint], fits: list[Fit | None], format_: str, units: str
-) -> str:
+def _side_by_side(footprints: list[Footprint], format_: str, units: str) -> str:
     """Return one row a convention, with what it counts and which way it errs."""
     from edgebench.footprint import CONVENTIONS
     from edgebench.report import render
 
     rows = []
-    for footprint, fit in zip(footprints, fits, strict=True):
+    for footprint in footprints:
         rule = CONVENTIONS[footprint.convention]
         row: dict[str, object] = {
             "convention": rule.name,
@@ -164,8 +160,8 @@ def _side_by_side(
             "RAM": Bytes(footprint.ram_bytes),
             "MACC": Count(footprint.macc),
         }
-        if fit is not None:
-            row["fits"] = fit.fits
+        if footprint.target is not None:
+            row["fits"] = footprint.target.fits
         if format_ in ("csv", "markdown"):
             row |= {"counts": rule.counts, "errs": rule.errs}
         rows.append(row)

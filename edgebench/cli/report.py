@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
 from edgebench.errors import EdgebenchError
+from edgebench.metrics import Dtype
 from edgebench.record import StudyRecord
 from edgebench.report import FORMATS, Board
 from edgebench.units import UNITS
@@ -18,7 +20,15 @@ SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", 
 @click.command()
 @click.argument("study")
 @click.option("--target", metavar="BOARD", help="Ask again for this board, without a new search.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "int8"]),
+    help="The model that ships; default int8 where the study's budget or objectives are of int8.",
+)
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Default: table.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Every refused trial in the table, however many."
+)
 @click.option("--units", type=click.Choice(UNITS), default="decimal", show_default=True)
 @click.option(
     "-o",
@@ -37,15 +47,18 @@ def command(
     *,
     study: str,
     target: str | None,
+    dtype: Dtype | None,
     format_: str | None,
+    everything: bool,
     units: str,
     output: Path | None,
     tracking_uri: str | None,
     data_dir: Path | None,
 ) -> None:
     """Show STUDY's trade-off table, its front, and how the front fits the boards."""
+    from edgebench.cli._listing import width
     from edgebench.footprint import TARGETS, load_target
-    from edgebench.report import refit
+    from edgebench.report import redeploy, refit
     from edgebench.tracking import read_study
 
     folder = output is not None and (output.is_dir() or not output.suffix)
@@ -55,18 +68,21 @@ def command(
     boards = {board.name: board for board in TARGETS.values()}
     if asked is not None:
         boards[asked.name] = asked
+    if dtype is not None and dtype != record.dtype:
+        record = redeploy(record, dtype)
     left = [Board(b.name, b.free_flash_bytes, b.free_ram_bytes) for b in boards.values()]
     if asked is not None:
         record = refit(record, next(board for board in left if board.name == asked.name))
+    content = partial(_content, record, units=units, boards=left, everything=everything)
     if output is None:
-        click.echo(_content(record, chosen, units, left), nl=False)
+        click.echo(content(chosen, width=width()), nl=False)
     elif folder:
         from edgebench.tracking import with_analyses
 
         record = with_analyses(record, tracking_uri=tracking_uri, data_dir=data_dir)
-        _write_all(record, output, units, left)
+        _write_all(record, output, content, left)
     else:
-        _save(output, _content(record, chosen, units, left))
+        _save(output, content(chosen))
 
 
 def _format(asked: str | None, output: Path | None, *, folder: bool) -> str:
@@ -81,22 +97,32 @@ def _format(asked: str | None, output: Path | None, *, folder: bool) -> str:
     return SUFFIXES[output.suffix]
 
 
-def _content(record: StudyRecord, chosen: str, units: str, boards: Sequence[Board]) -> str:
+def _content(
+    record: StudyRecord,
+    chosen: str,
+    *,
+    units: str,
+    boards: Sequence[Board],
+    everything: bool,
+    width: int | None = None,
+) -> str:
     if chosen == "html":
         from edgebench.report import page
 
         return page(record, boards, units=units)
     from edgebench.report import document
 
-    return document(record, chosen, units=units, boards=boards)
+    return document(record, chosen, units=units, boards=boards, everything=everything, width=width)
 
 
-def _write_all(record: StudyRecord, folder: Path, units: str, boards: Sequence[Board]) -> None:
+def _write_all(
+    record: StudyRecord, folder: Path, content: Callable[[str], str], boards: Sequence[Board]
+) -> None:
     from edgebench.report import figures
 
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("report.md", "trials.csv", "study.json", "study.html"):
-        _save(folder / name, _content(record, SUFFIXES[Path(name).suffix], units, boards))
+        _save(folder / name, content(SUFFIXES[Path(name).suffix]))
     for stem, figure in figures(record, boards):
         figure.savefig(folder / f"{stem}.png")
         click.echo(f"wrote {folder / stem}.png", err=True)

@@ -14,6 +14,7 @@ from edgebench.units import UNITS
 @click.option("--sources", is_flag=True, help="Show where the figures come from.")
 def command(*, format_: str, units: str, sources: bool) -> None:
     """List the boards: flash, RAM (the largest block), and what is reserved of each."""
+    from edgebench.cli._listing import width
     from edgebench.footprint import TARGETS
     from edgebench.report import render
     from edgebench.units import Bytes
@@ -33,4 +34,4 @@ def command(*, format_: str, units: str, sources: bool) -> None:
         | ({"source": "; ".join(board.source)} if sources or format_ in ("json", "csv") else {})
         for board in TARGETS.values()
     ]
-    click.echo(render(rows, format_, units=units), nl=False)
+    click.echo(render(rows, format_, units=units, width=width()), nl=False)

@@ -57,28 +57,12 @@ def command(
 
 def _links(study: str | None, base: str, store: str) -> dict[str, str]:
     """Return the links to print; refuses an unknown study before any server starts."""
-    from mlflow import MlflowClient
+    from edgebench.tracking import experiment_id_of, last_study, read_study, reader, views
 
-    from edgebench.tracking import experiment_id_of, read_study, views
-
-    record = read_study(study or _last_study(store), tracking_uri=store)
+    record = read_study(study or last_study(store), tracking_uri=store)
     experiment_id = experiment_id_of(record.study, store)
-    saved = views.refresh(MlflowClient(store), experiment_id, record)
+    saved = views.refresh(reader(store), experiment_id, record)
     return views.links(base, experiment_id, record, saved_view=saved)
-
-
-def _last_study(store: str) -> str:
-    from mlflow import MlflowClient
-
-    from edgebench.tracking import STUDY, sqlite_path
-
-    path = sqlite_path(store)
-    found = []
-    if path is None or path.is_file():  # asking SQLite for a file that is not there would make it
-        found = [one for one in MlflowClient(store).search_experiments() if STUDY in one.tags]
-    if not found:
-        raise EdgebenchError(f"there is no study in {store} yet; run 'edgebench sweep' first")
-    return str(max(found, key=lambda one: one.last_update_time or 0).name)
 
 
 def _start(host: str, port: int, tracking_uri: str, log: IO[bytes]) -> Popen[bytes]:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgebench.data import DATASETS, Augmentation, Source, Split
+from edgebench.data.dataset import DATASETS, Source, Split
 from edgebench.errors import EdgebenchError
 
 
 @DATASETS.register
-def cifar10(location: str, data_dir: Path) -> Source:  # noqa: ARG001 - the readers' signature
+def cifar10(data_dir: Path) -> Source:
     """CIFAR-10: 60,000 images 3x32x32 of 10 classes, 10,000 of them for the test.
 
     Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
@@ -31,7 +31,7 @@ def cifar10(location: str, data_dir: Path) -> Source:  # noqa: ARG001 - the read
 
 
 @DATASETS.register
-def cifar100(location: str, data_dir: Path) -> Source:  # noqa: ARG001 - the readers' signature
+def cifar100(data_dir: Path) -> Source:
     """CIFAR-100: 60,000 images 3x32x32 of 100 classes, 10,000 of them for the test.
 
     Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
@@ -41,7 +41,7 @@ def cifar100(location: str, data_dir: Path) -> Source:  # noqa: ARG001 - the rea
 
 
 @DATASETS.register
-def fashion_mnist(location: str, data_dir: Path) -> Source:  # noqa: ARG001 - the readers' signature
+def fashion_mnist(data_dir: Path) -> Source:
     """Fashion-MNIST: 70,000 grey images 1x28x28 of 10 classes, 10,000 of them for the test.
 
     Source: H. Xiao, K. Rasul and R. Vollgraf, arXiv:1708.07747, 2017.
@@ -50,7 +50,7 @@ def fashion_mnist(location: str, data_dir: Path) -> Source:  # noqa: ARG001 - th
 
 
 @DATASETS.register
-def mnist(location: str, data_dir: Path) -> Source:  # noqa: ARG001 - the readers' signature
+def mnist(data_dir: Path) -> Source:
     """MNIST: 70,000 grey handwritten digits 1x28x28, 10,000 of them for the test.
 
     Source: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits, 1998.
@@ -62,7 +62,7 @@ def _read(
     class_name: str,
     data_dir: Path,
     archive: str,
-    augmentation: Augmentation,
+    augmentation: str,
     hosts: Sequence[str] = (),
 ) -> Source:
     """Read both parts; download from the first of ``hosts`` (else torchvision's own) that works."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch.nn import functional
 
-from edgebench.data import DATASETS, Source, Split
+from edgebench.data.dataset import DATASETS, Source, Split
 
 TEST_SHARE = 5  # every fifth image
 
 
 @DATASETS.register
-def digits(location: str, data_dir: Path) -> Source:  # noqa: ARG001 - the readers' signature
+def digits() -> Source:
     """Read 1,797 grey 8x8 digits, upscaled to 1x32x32; every fifth is kept for the test.
 
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998, the

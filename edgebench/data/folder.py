@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from edgebench.data import DATASETS, Source, Split
+from edgebench.data.dataset import DATASETS, Source, Split
 from edgebench.errors import EdgebenchError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp"})
@@ -52,9 +52,6 @@ def folder(location: str, data_dir: Path) -> Source:
     torch.save([(split.images, split.labels) for split in splits], unfinished)
     unfinished.replace(cache)
     return Source(splits[0], splits[1], classes, "flip+crop")
-
-
-folder.takes_location = True  # type: ignore[attr-defined]  # read by data.check_name
 
 
 def _parse_shape(text: str) -> tuple[int, int, int] | None:

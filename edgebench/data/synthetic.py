@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
-from edgebench.data import DATASETS, Source, Split
+from edgebench.data.dataset import DATASETS, Source, Split
 
 CLASSES = 4
 SIZE = 16
 
 
 @DATASETS.register
-def synthetic(location: str, data_dir: Path) -> Source:  # noqa: ARG001 - the readers' signature
+def synthetic() -> Source:
     """Make 640 training and 160 test images, 3x16x16, of 4 classes: one bright quarter in noise.
 
     The class is the quarter that is brighter, so a network that works reaches nearly 100 %, and

@@ -6,10 +6,10 @@ boards. A footprint follows from the graph alone, so it is known before a weight
 
 from edgebench.footprint.conventions import CONVENTIONS, Convention
 from edgebench.footprint.explain import costliest, draw, living_at_peak, peak_layer, timeline
+from edgebench.footprint.fit import Fit, Verdict
 from edgebench.footprint.measure import Footprint, Layer, measure, require_known
 from edgebench.footprint.targets import (
     TARGETS,
-    Fit,
     Target,
     load_target,
     smallest_fitting,
@@ -23,6 +23,7 @@ __all__ = [
     "Footprint",
     "Layer",
     "Target",
+    "Verdict",
     "costliest",
     "draw",
     "living_at_peak",

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from edgebench.footprint.kernels import Kernel, Schedule
+from edgebench.footprint.kernels import Schedule
 from edgebench.footprint.planning import (
     Buffer,
     Plan,
@@ -33,6 +34,22 @@ class _Stage:
     distance: int = 0
     consumed: str | None = None  # the input that the output may grow into
     others: int = 0  # bytes of the tensors that live on and take no part
+    above: bool = False  # the scratch lies above the input
+
+    @cached_property
+    def taken(self) -> int:
+        """Return the bytes of the inputs."""
+        return sum(self.inputs.values())
+
+    @cached_property
+    def made(self) -> int:
+        """Return the bytes of the outputs."""
+        return sum(self.outputs.values())
+
+    @cached_property
+    def apart(self) -> int:
+        """Return the arena that the step needs when nothing overlaps and no room is asked for."""
+        return self.taken + self.scratch + self.made + self.others
 
 
 @dataclass(frozen=True)
@@ -64,7 +81,7 @@ def lifetimes(plan: Schedule, extra: Mapping[str, int] | None = None) -> Lifetim
     return Lifetimes(first, last, sizes)
 
 
-def apart(plan: Schedule) -> Plan:
+def disjoint(plan: Schedule) -> Plan:
     """Plan like TFLite Micro: largest first, 16-byte alignment, nothing overlaps."""
     return greedy_by_size(lifetimes(plan).buffers())
 
@@ -86,25 +103,41 @@ def least(plan: Schedule) -> tuple[int, bool]:
     return least_peak(steps, lifetimes(plan).sizes, inputs, outputs)
 
 
-def overlapped(
-    plan: Schedule,
-    scratch: Mapping[int, int],
-    distances: Mapping[tuple[int, str], int],
-    extra: Mapping[str, int],
-    alone: AbstractSet[int],
-) -> Plan:
-    """Plan like the vendor's tools: an output may grow into the input that its kernel consumes.
+@dataclass(frozen=True)
+class Rules:
+    """What a planner is told of the kernels, by step.
 
-    Args:
-        plan: The kernels.
+    Attributes:
         scratch: Bytes of working memory of each step that needs some.
         distances: (step, input) -> how far below that input the step's output must begin.
         extra: Bytes that a kernel reads beyond a tensor's end.
         alone: Steps that overlap only while no other tensor waits (beside a residual they do not).
+        above: Steps whose scratch, where they set the peak, lies above their input and not in the
+            room below their output.
+        standing: Steps at which overlaps from the input on are not cut before a step fits
+            without one.
     """
-    lives = lifetimes(plan, extra)
-    stages = _stages(plan, lives, scratch, distances, alone)
-    target, chosen, room = _choose(stages)
+
+    scratch: Mapping[int, int]
+    distances: Mapping[tuple[int, str], int]
+    extra: Mapping[str, int] = field(default_factory=dict)
+    alone: AbstractSet[int] = frozenset()
+    above: AbstractSet[int] = frozenset()
+    standing: AbstractSet[int] = frozenset()
+
+
+def peak(plan: Schedule, rules: Rules) -> int:
+    """Return the arena that the busiest step needs when the overlaps are chosen for it."""
+    stages = _stages(plan, lifetimes(plan, rules.extra), rules)
+    return _choose(_raised(stages, rules.above))[0]
+
+
+def overlapped(plan: Schedule, rules: Rules) -> Plan:
+    """Plan like the vendor's tools: an output may grow into the input that its kernel consumes."""
+    lives = lifetimes(plan, rules.extra)
+    stages = _stages(plan, lives, rules)
+    target, chosen, room = _choose(_raised(stages, rules.above))
+    target = max(target, _standing_chain(stages, rules.standing))
     buffers = lives.buffers()
     overlaps: dict[tuple[str, str], int] = {}
     for step, stage in enumerate(stages):
@@ -113,7 +146,8 @@ def overlapped(
             buffers.append(Buffer(name, stage.scratch, step, step, scratch=True))
             if chosen[step]:  # the vendor's planner leaves the room below the output empty
                 for output in stage.outputs:
-                    overlaps[name, output] = stage.scratch + room[output].kept
+                    needed = room.get(output, _NO_ROOM)
+                    overlaps[name, output] = stage.scratch + _kept(stage, needed)
         if stage.consumed is not None:
             for output, size in stage.outputs.items():
                 overlaps[output, stage.consumed] = min(stage.distance, size)
@@ -125,13 +159,7 @@ def _round(size: int) -> int:
     return -(-size // 4) * 4
 
 
-def _stages(
-    plan: Schedule,
-    lives: Lifetimes,
-    scratch: Mapping[int, int],
-    distances: Mapping[tuple[int, str], int],
-    alone: AbstractSet[int],
-) -> list[_Stage]:
+def _stages(plan: Schedule, lives: Lifetimes, rules: Rules) -> list[_Stage]:
     size = {name: _round(value) for name, value in lives.sizes.items()}
     born: dict[int, list[str]] = {}
     dying: dict[int, list[str]] = {}
@@ -144,12 +172,12 @@ def _stages(
         alive += sum(size[name] for name in born.get(step, []))
         outputs = {name: size[name] for name in plan.writes(kernel)}
         inputs = {n: size[n] for n in plan.reads(kernel) if n not in outputs}
-        stage = _Stage(inputs, outputs, _round(scratch.get(step, 0)))
+        stage = _Stage(inputs, outputs, _round(rules.scratch.get(step, 0)))
         stage.others = alive - sum(inputs.values()) - sum(outputs.values())
-        ending = [n for n in inputs if lives.last[n] == step and (step, n) in distances]
-        if ending and len(outputs) == 1 and not (step in alone and stage.others):
+        ending = [n for n in inputs if lives.last[n] == step and (step, n) in rules.distances]
+        if ending and len(outputs) == 1 and not (step in rules.alone and stage.others):
             stage.consumed = max(ending, key=lambda name: inputs[name])
-            stage.distance = _round(max(distances[step, stage.consumed], 0))
+            stage.distance = _round(max(rules.distances[step, stage.consumed], 0))
         stages.append(stage)
         alive -= sum(size[name] for name in dying.get(step, []))
     return stages
@@ -171,6 +199,23 @@ class _Room:
         return _Room(self.below + distance, distance or self.kept)
 
 
+_NO_ROOM = _Room()
+
+
+def _widest(stage: _Stage, rooms: Mapping[str, _Room]) -> _Room:
+    """Return the most room that an output of ``stage`` needs below it."""
+    widest = _NO_ROOM
+    for name in stage.outputs:
+        room = rooms.get(name, _NO_ROOM)
+        widest = room if room.below > widest.below else widest
+    return widest
+
+
+def _kept(stage: _Stage, room: _Room) -> int:
+    """Return the part of the room below the output that the scratch may not lie in."""
+    return room.below if stage.above else room.kept
+
+
 def _costs(stage: _Stage, room: _Room) -> tuple[int, int]:
     """Return the arena that one step needs, apart and overlapping, above the ``room`` it leaves."""
     taken, out = sum(stage.inputs.values()), sum(stage.outputs.values())
@@ -178,7 +223,9 @@ def _costs(stage: _Stage, room: _Room) -> tuple[int, int]:
     if stage.consumed is None:
         return apart, apart
     consumed = stage.inputs[stage.consumed]
-    grown = max(stage.distance + consumed, out) + max(room.below, room.kept + stage.scratch)
+    grown = max(stage.distance + consumed, out) + max(
+        room.below, _kept(stage, room) + stage.scratch
+    )
     return apart, grown + stage.others + taken - consumed
 
 
@@ -190,17 +237,31 @@ def _choose(stages: list[_Stage]) -> tuple[int, list[bool], dict[str, _Room]]:
     it is taken wherever the peak allows it. The least peak that leaves a choice at every step is
     found by bisection.
     """
-    low = max((min(_costs(stage, _Room())) for stage in stages), default=0)
-    high = max((_costs(stage, _Room())[0] for stage in stages), default=0)
-    while low < high:
+    low = max((min(_costs(stage, _NO_ROOM)) for stage in stages), default=0)
+    high = max((stage.apart for stage in stages), default=0)
+    found = _walk(stages, low)
+    if found is not None:  # the busiest step alone decides
+        return low, *found
+    while found is None or low < high:
         middle = (low + high) // 2
-        if _walk(stages, middle) is None:
+        tried = _walk(stages, middle)
+        if tried is None:
             low = middle + 1
         else:
-            high = middle
-    found = _walk(stages, low)
-    assert found is not None  # noqa: S101 - every step fits apart at the highest peak
+            found, high = tried, middle
     return low, *found
+
+
+def _raised(stages: list[_Stage], above: AbstractSet[int]) -> list[_Stage]:
+    """Let the scratch of the steps in ``above`` that set the peak lie above their inputs."""
+    if not above:
+        return stages
+    peak, chosen, rooms = _choose(stages)
+    for step in above:
+        stage = stages[step]
+        room = _widest(stage, rooms)
+        stage.above = chosen[step] and _costs(stage, room)[1] == peak
+    return stages
 
 
 def _walk(stages: list[_Stage], peak: int) -> tuple[list[bool], dict[str, _Room]] | None:
@@ -209,8 +270,9 @@ def _walk(stages: list[_Stage], peak: int) -> tuple[list[bool], dict[str, _Room]
     rooms: dict[str, _Room] = {}
     for index in range(len(stages) - 1, -1, -1):
         stage = stages[index]
-        outputs = [rooms.setdefault(name, _Room()) for name in stage.outputs]
-        room = max(outputs, key=lambda one: one.below, default=_Room())
+        room = _widest(stage, rooms)
+        if room is _NO_ROOM and stage.apart <= peak:
+            continue
         apart, together = _costs(stage, room)
         if apart <= peak:
             continue
@@ -221,6 +283,17 @@ def _walk(stages: list[_Stage], peak: int) -> tuple[list[bool], dict[str, _Room]
     return chosen, rooms
 
 
-def kernel_at(plan: Schedule, step: int) -> Kernel:
-    """Return the kernel of ``step``; the first for what exists before any."""
-    return plan.kernels[min(max(step, 0), len(plan.kernels) - 1)]
+def _standing_chain(stages: list[_Stage], standing: AbstractSet[int]) -> int:
+    """Return the peak of the overlaps from the input down to the first step that fits without one.
+
+    The steps so far are one rigid block: each tensor begins its distance above the next.
+    """
+    peak, tensors = 0, [0]  # what each tensor of the block reaches above the newest one
+    for step, stage in enumerate(stages):
+        if step not in standing or stage.consumed is None or stage.others or stage.apart <= peak:
+            break
+        source = max(tensors[-1], stage.inputs[stage.consumed])
+        reach = max(stage.distance + source, *stage.outputs.values())
+        tensors = [one + stage.distance for one in tensors] + [reach]
+        peak = max(peak + stage.distance, reach + stage.scratch)
+    return peak

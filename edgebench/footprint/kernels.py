@@ -7,7 +7,7 @@ The channel-last view (height, width, channels) of a tensor is what vendor rules
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 
@@ -90,16 +90,20 @@ class Schedule:
         return tuple(dict.fromkeys(self.memory(name) for name in kernel.operators[-1].outputs))
 
 
-def schedule(profile: Profile, *, pools: bool, activations: bool) -> Schedule:
+def schedule(
+    profile: Profile, *, pools: bool, activations: bool, integer_pools: bool | None = None
+) -> Schedule:
     """Fuse the operators of ``profile`` into kernels.
 
     Args:
         profile: The operators in order.
         pools: Fuse convolution + activation + max pool into one kernel.
+        integer_pools: The same for integer convolutions; by default as ``pools``.
         activations: Fuse an activation into the convolution, dense or eltwise before it; the
             clamps of integer kernels (ReLU, clip) are fused in any case.
     """
     readers = _readers(profile)
+    fused = {False: pools, True: pools if integer_pools is None else integer_pools}
     kernels: list[Kernel] = []
     storage: dict[str, str] = {}
     taken: set[int] = set()
@@ -110,10 +114,37 @@ def schedule(profile: Profile, *, pools: bool, activations: bool) -> Schedule:
             source = operator.inputs[0]
             storage |= dict.fromkeys(operator.outputs, storage.get(source, source))
             continue
-        chain = _chain(profile, operator, readers, pools=pools, activations=activations)
+        pooled = fused[profile.is_quantised(operator)]
+        chain = _chain(profile, operator, readers, pools=pooled, activations=activations)
         taken.update(id(one) for one in chain)
         kernels.append(Kernel(tuple(chain)))
     return Schedule(profile, tuple(kernels), storage)
+
+
+def with_pads_apart(profile: Profile) -> Profile:
+    """Return ``profile`` with the pads that were merged into convolutions as steps of their own.
+
+    An interpreter runs a Pad of the graph as an operator, with an output of its own.
+    """
+    operators: list[Operator] = []
+    tensors = dict(profile.tensors)
+    for operator in profile.operators:
+        own = operator.attributes.get("own_pads")
+        if own is None or len(own) != 4:
+            operators.append(operator)
+            continue
+        source = profile.tensors[operator.inputs[0]]
+        merged = [all_ - one for all_, one in zip(operator.attributes["pads"], own, strict=True)]
+        sides = [
+            size + merged[axis] + merged[axis + 2] for axis, size in enumerate(source.shape[2:])
+        ]
+        padded = replace(source, name=f"{operator.name}.padded", shape=(*source.shape[:2], *sides))
+        tensors[padded.name] = padded
+        step = Operator(f"{operator.name}.pad", "Pad", "pad", operator.inputs[:1], (padded.name,))
+        attributes = {**operator.attributes, "pads": tuple(own)}
+        inputs = (padded.name, *operator.inputs[1:])
+        operators += [step, replace(operator, inputs=inputs, attributes=attributes)]
+    return replace(profile, operators=tuple(operators), tensors=tensors)
 
 
 def _readers(profile: Profile) -> dict[str, list[Operator]]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import CheckFailed
-from edgebench.footprint import st
 from edgebench.footprint.conventions import CONVENTIONS, Convention, Memory
+from edgebench.footprint.fit import Fit
 from edgebench.footprint.kernels import Kernel, Schedule
 from edgebench.footprint.planning import Plan
+from edgebench.metrics import figures
 from edgebench.profiling import Profile
+
+if TYPE_CHECKING:
+    from edgebench.footprint.targets import Target
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,10 @@ class Footprint:
     """What a model costs on a device under one convention: ints of bytes and operations.
 
     ``plan`` has offsets and lifetimes (None where the convention only proves a bound); ``unknown``
-    names the operators without a rule: with any, ``macc`` is a lower bound.
+    names the operators without a rule: with any, ``macc`` is a lower bound. The upper figures are
+    what no network measured so far exceeds; None where the convention promises none. They decide
+    whether a model fits. ``latency_ms`` is None where no target was named or nothing is known of
+    its speed.
     """
 
     dtype: str
@@ -68,6 +75,12 @@ class Footprint:
     plan: Plan | None
     unknown: tuple[str, ...] = ()
     exact: bool = True
+    code_upper_bytes: int | None = None
+    activations_upper_bytes: int | None = None
+    runtime_ram_upper_bytes: int | None = None
+    model: str = ""
+    latency_ms: float | None = None
+    target: Fit | None = None
 
     @property
     def rom_bytes(self) -> int:
@@ -79,23 +92,53 @@ class Footprint:
         """Return the memory: activations and the runtime's own objects."""
         return self.activations_bytes + self.runtime_ram_bytes
 
+    @property
+    def rom_upper_bytes(self) -> int | None:
+        """Return the flash that is not exceeded, or None where nothing can be promised."""
+        return _sum(self.weights_bytes, self.code_upper_bytes)
+
+    @property
+    def ram_upper_bytes(self) -> int | None:
+        """Return the memory that is not exceeded, or None where nothing can be promised."""
+        return _sum(self.activations_upper_bytes, self.runtime_ram_upper_bytes)
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields of ``profile --format json``, less the model and the target."""
+        """Return the object of ``profile --format json``."""
         names = (
-            "dtype", "convention", "macs", "macc", "parameters", "weights_bytes", "code_bytes",
-            "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes", "provenance",
+            "model", "dtype", "convention", "macs", "macc", "parameters", "weights_bytes",
+            "code_bytes", "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes",
+            "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "provenance",
         )  # fmt: skip
         found: dict[str, Any] = {name: getattr(self, name) for name in names}
-        return found | {"layers": [layer.as_dict() for layer in self.layers]}
+        found["layers"] = [layer.as_dict() for layer in self.layers]
+        found["target"] = None if self.target is None else self.target.as_dict()
+        return found
 
     def metrics(self, suffix: str = "") -> dict[str, int]:
-        """Return the figures under the names they are recorded by."""
-        names = ("macs", "macc", "parameters", "rom_bytes", "ram_bytes", "activations_bytes")
-        return {f"footprint/{name}{suffix}": getattr(self, name) for name in names}
+        """Return the figures under the names they are recorded by; what is not known is absent."""
+        recorded = {m.name: getattr(self, m.key) for m in figures("float32") if m.footprint}
+        return {f"{name}{suffix}": value for name, value in recorded.items() if value is not None}
 
 
-def measure(profile: Profile, convention: str = "st") -> Footprint:
+def _sum(*parts: int | None) -> int | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
+
+
+def measure(
+    profile: Profile,
+    convention: str = "st",
+    *,
+    model: str | None = None,
+    target: Target | None = None,
+) -> Footprint:
     """Return the footprint of ``profile`` under a convention, by its name.
+
+    Args:
+        profile: The operators in order.
+        convention: The name of the way to count.
+        model: What the model is called; by default as its graph is.
+        target: A board to compare the footprint with.
 
     Raises:
         EdgebenchError: No convention has that name.
@@ -105,34 +148,36 @@ def measure(profile: Profile, convention: str = "st") -> Footprint:
     memory = rule.memory(plan)
     scratch = rule.scratch(plan)
     layers = tuple(
-        _layer(plan, kernel, step, scratch.get(step, 0), memory)
+        _layer(plan, kernel, scratch.get(step, 0), _live(memory, step), rule)
         for step, kernel in enumerate(plan.kernels)
     )
-    unknown = tuple(
-        f"{one.op} ({one.name})"
-        for one in profile.operators
-        if one.kind == "unknown" or st.macc(profile, one) is None
-    )
-    return Footprint(
+    unknown = _without_rule(plan, rule)
+    code, runtime = rule.code(plan), rule.runtime(plan)
+    found = Footprint(
         dtype=profile.dtype,
         convention=convention,
         macs=profile.macs,
         macc=sum(layer.macc for layer in layers),
-        parameters=profile.parameters,
-        weights_bytes=profile.weights_bytes,
-        code_bytes=rule.code(plan),
+        parameters=plan.profile.parameters,
+        weights_bytes=plan.profile.weights_bytes,
+        code_bytes=code.figure,
         activations_bytes=memory.activations,
-        runtime_ram_bytes=rule.runtime(plan),
+        runtime_ram_bytes=runtime.figure,
         provenance=_provenance(rule, profile, memory, unknown),
         layers=layers,
         plan=memory.plan,
         unknown=unknown,
         exact=memory.exact,
+        code_upper_bytes=code.upper,
+        activations_upper_bytes=memory.upper,
+        runtime_ram_upper_bytes=runtime.upper,
+        model=profile.name if model is None else model,
     )
+    return found if target is None else replace(found, target=target.check(found))
 
 
 def require_known(footprint: Footprint) -> None:
-    """Raise EdgebenchError (exit 1) where an operator has no rule."""
+    """Raise CheckFailed (exit 1) where an operator has no rule."""
     if footprint.unknown:
         raise CheckFailed(
             *(f"no rule counts the operator {name}" for name in footprint.unknown),
@@ -140,12 +185,26 @@ def require_known(footprint: Footprint) -> None:
         )
 
 
-def _layer(plan: Schedule, kernel: Kernel, step: int, scratch: int, memory: Memory) -> Layer:
+def _without_rule(plan: Schedule, rule: Convention) -> tuple[str, ...]:
+    """Name the operators that the profile or the convention cannot count."""
+    return tuple(
+        f"{one.op} ({one.name})"
+        for kernel in plan.kernels
+        for one in kernel.operators
+        if one.kind == "unknown" or rule.complexity.of(plan.profile, kernel, one) is None
+    )
+
+
+def _live(memory: Memory, step: int) -> int:
+    return memory.plan.occupied(step) if memory.plan else 0
+
+
+def _layer(plan: Schedule, kernel: Kernel, scratch: int, live: int, rule: Convention) -> Layer:
     profile = plan.profile
     made = {name for one in kernel.operators for name in one.outputs}
     inputs = [name for one in kernel.operators for name in one.inputs if name not in made]
     constants = [one for operator in kernel.operators for one in operator.constants]
-    live = memory.plan.occupied(step) if memory.plan else 0
+    costs = [rule.complexity.of(profile, kernel, one) for one in kernel.operators]
     return Layer(
         name=kernel.name,
         op=kernel.op,
@@ -153,7 +212,7 @@ def _layer(plan: Schedule, kernel: Kernel, step: int, scratch: int, memory: Memo
         output_shape=profile.tensors[kernel.output].shape,
         parameters=sum(one.elements for one in constants),
         macs=sum(one.macs for one in kernel.operators),
-        macc=st.kernel_macc(profile, kernel) or 0,
+        macc=sum(cost for cost in costs if cost is not None),
         scratch_bytes=scratch,
         weights_bytes=sum(one.bytes for one in constants),
         live_bytes=live,
@@ -164,9 +223,12 @@ def _provenance(
     rule: Convention, profile: Profile, memory: Memory, unknown: tuple[str, ...]
 ) -> str:
     parts = [f"estimated ({rule.name}: {rule.title})"]
-    guessed = sorted({one.op for one in profile.operators if st.assumed(one)})
+    guessed = sorted({one.op for one in profile.operators if rule.complexity.assumed(one)})
     if guessed:
         parts.append(f"operations assumed for {', '.join(guessed)}")
+    measured = [str(one) for one in rule.errors if one.dtype == profile.dtype]
+    if measured:
+        parts.append(f"errors: {'; '.join(measured)}")
     if not memory.exact:
         parts.append("a proven lower bound, not the optimum")
     if unknown:

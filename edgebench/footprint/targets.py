@@ -12,28 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import EdgebenchError, unknown
+from edgebench.footprint.fit import Fit, Verdict
 from edgebench.footprint.measure import Footprint
 from edgebench.registry import Registry
+from edgebench.units import over_limit
 
 RESERVE_FLASH_BYTES = 16_384  # vector table, start-up, drivers and a small main program
 RESERVE_RAM_BYTES = 8_192  # stack, heap and the application's own variables
-
-
-@dataclass(frozen=True)
-class Fit:
-    """Whether a footprint fits a target; margins are bytes and per cent of what is free.
-
-    ``reason`` says by how much the first limit is missed, or how much is left.
-    """
-
-    target: str
-    fits: bool
-    rom_margin_bytes: int
-    rom_margin_percent: float
-    ram_margin_bytes: int
-    ram_margin_percent: float
-    limit: str | None
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -65,53 +50,90 @@ class Target:
 
     def check(self, footprint: Footprint) -> Fit:
         """Compare ``footprint`` with what the board leaves free; flash is checked first."""
-        rom = self.free_flash_bytes - footprint.rom_bytes
-        ram = self.free_ram_bytes - footprint.ram_bytes
-        limit = "flash" if rom < 0 else "ram" if ram < 0 else None
+        memories = self._memories(footprint)
+        over = next((one for one in memories if one.margin < 0), None)
+        open_ = next((one for one in memories if not one.promised), None)
+        flash, ram = memories
+        worst = over or open_
         return Fit(
-            target=self.name,
-            fits=limit is None,
-            rom_margin_bytes=rom,
-            rom_margin_percent=_percent(rom, self.free_flash_bytes),
-            ram_margin_bytes=ram,
-            ram_margin_percent=_percent(ram, self.free_ram_bytes),
-            limit=limit,
-            reason=self._reason(footprint, limit, rom, ram),
+            name=self.name,
+            fits=worst is None,
+            verdict=_verdict(over, open_),
+            flash_bytes=self.flash_bytes,
+            ram_bytes=self.ram_bytes,
+            reserve_flash_bytes=self.reserve_flash_bytes,
+            reserve_ram_bytes=self.reserve_ram_bytes,
+            rom_margin_bytes=flash.margin,
+            rom_margin_percent=_percent(flash.margin, flash.free),
+            rom_upper_margin_bytes=flash.upper_margin,
+            ram_margin_bytes=ram.margin,
+            ram_margin_percent=_percent(ram.margin, ram.free),
+            ram_upper_margin_bytes=ram.upper_margin,
+            limit=worst.limit if worst else None,
+            reason=worst.reason(self.name) if worst else self._spare(flash, ram),
         )
 
-    def _reason(self, footprint: Footprint, limit: str | None, rom: int, ram: int) -> str:
-        if limit is None:
-            return f"fits {self.name}: {rom:,} B of flash and {ram:,} B of RAM are left"
-        word, used, free, size, reserve, margin = (
-            (
-                "ROM", footprint.rom_bytes, self.free_flash_bytes,
-                self.flash_bytes, self.reserve_flash_bytes, rom,
-            )
-            if limit == "flash"
-            else (
-                "RAM", footprint.ram_bytes, self.free_ram_bytes,
-                self.ram_bytes, self.reserve_ram_bytes, ram,
-            )
+    def _memories(self, footprint: Footprint) -> tuple[_Memory, _Memory]:
+        flash = _Memory(
+            "flash", "ROM", self.flash_bytes, self.reserve_flash_bytes, self.free_flash_bytes,
+            footprint.rom_bytes, footprint.rom_upper_bytes,
         )  # fmt: skip
-        kept = f" ({size:,} B less {reserve:,} B reserved)" if reserve else ""
-        return f"{word} {used:,} B is over {free:,} B of {self.name}{kept} by {-margin:,} B"
+        ram = _Memory(
+            "ram", "RAM", self.ram_bytes, self.reserve_ram_bytes, self.free_ram_bytes,
+            footprint.ram_bytes, footprint.ram_upper_bytes,
+        )  # fmt: skip
+        return flash, ram
 
-    def as_dict(self, fit: Fit) -> dict[str, Any]:
-        """Return the ``target`` object of ``profile --format json``."""
-        return {
-            "name": self.name,
-            "fits": fit.fits,
-            "flash_bytes": self.flash_bytes,
-            "ram_bytes": self.ram_bytes,
-            "reserve_flash_bytes": self.reserve_flash_bytes,
-            "reserve_ram_bytes": self.reserve_ram_bytes,
-            "rom_margin_bytes": fit.rom_margin_bytes,
-            "rom_margin_percent": fit.rom_margin_percent,
-            "ram_margin_bytes": fit.ram_margin_bytes,
-            "ram_margin_percent": fit.ram_margin_percent,
-            "limit": fit.limit,
-            "reason": fit.reason,
-        }
+    def _spare(self, flash: _Memory, ram: _Memory) -> str:
+        left = [one.upper_margin or 0 for one in (flash, ram)]
+        return f"fits {self.name}: {left[0]:,} B of flash and {left[1]:,} B of RAM are left"
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """One memory of a board, what of it is free, and what a footprint takes; all in bytes."""
+
+    limit: str
+    word: str
+    size: int
+    reserve: int
+    free: int
+    figure: int
+    upper: int | None
+
+    @property
+    def margin(self) -> int:
+        """Return what the figure leaves; negative where it is over."""
+        return self.free - self.figure
+
+    @property
+    def upper_margin(self) -> int | None:
+        """Return what the upper figure leaves, or None where there is none."""
+        return None if self.upper is None else self.free - self.upper
+
+    @property
+    def promised(self) -> bool:
+        """Tell whether the upper figure fits."""
+        return self.upper_margin is not None and self.upper_margin >= 0
+
+    def reason(self, board: str) -> str:
+        """Say by how much the figure, or else the upper figure, is over."""
+        kept = f" ({self.size:,} B less {self.reserve:,} B reserved)" if self.reserve else ""
+        if self.margin < 0:
+            return over_limit(self.word, self.figure, self.free, "B", f"{board}{kept}")
+        free = f"{self.free:,} B of {board}{kept}"
+        if self.upper is None:
+            return f"may fit: {self.word} is at least {self.figure:,} B, under {free}"
+        return (
+            f"may fit: {self.word} {self.figure:,} B is under {free}, but may be up to "
+            f"{self.upper:,} B, {self.upper - self.free:,} B over"
+        )
+
+
+def _verdict(over: _Memory | None, open_: _Memory | None) -> Verdict:
+    if over is not None:
+        return Verdict.DOES_NOT_FIT
+    return Verdict.FITS if open_ is None else Verdict.MAY_FIT
 
 
 def _percent(part: int, whole: int) -> float:

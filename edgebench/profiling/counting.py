@@ -7,16 +7,17 @@ MAC is two floating point operations.
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
-from edgebench.profiling.folding import explicit_pads, pad_amounts, window
-from edgebench.profiling.graph import Graph, Node, Value
-from edgebench.profiling.layout import ALIASES, reduced_axes
+from edgebench.errors import EdgebenchError
+from edgebench.profiling.attributes import resolved
+from edgebench.profiling.graph import Graph, Node, Scale, Value
+from edgebench.profiling.layout import ALIASES
 from edgebench.profiling.operators import (
+    BITS,
     Constant,
     Operator,
     Profile,
-    Quantisation,
+    Quantization,
     Tensor,
 )
 
@@ -54,49 +55,91 @@ ACTIVATIONS = frozenset(
 """Operators that compute each element of their output from the same element of one input."""
 
 _OPERANDS = frozenset({"eltwise", "concat", "gather", "activation", "slice", "copy"})
-_SHAPED_BY = {"Slice": 1, "Expand": 1, "Tile": 1, "Clip": 1, "Pow": 2, "Split": 1}
+
+_SHAPED = frozenset({"Slice", "Expand", "Tile", "Clip", "Pow", "Split"})
+"""Operators whose constant operands are code."""
 
 
 def profile_of(graph: Graph) -> Profile:
     """Return the profile of a simplified graph."""
     operators = tuple(_operator(graph, node) for node in graph.nodes)
     names = {name for node in graph.nodes for name in (*node.outputs, *graph.activations(node))}
+    computed = [name for name in graph.outputs if not graph.is_constant(name)]
     return Profile(
         name=graph.name,
         operators=operators,
-        tensors={name: _tensor(graph, name) for name in sorted(names | set(graph.inputs))},
+        tensors={name: _tensor(graph, name) for name in sorted(names | {*graph.inputs, *computed})},
         inputs=tuple(graph.inputs),
-        outputs=tuple(graph.outputs),
+        outputs=tuple(computed),
         unknown=tuple(f"{one.op} ({one.name})" for one in operators if one.kind == "unknown"),
+        constant_outputs=tuple(
+            _constant(graph, name, "output") for name in graph.outputs if graph.is_constant(name)
+        ),
     )
 
 
-def _tensor(graph: Graph, name: str) -> Tensor:
+def _tensor(graph: Graph, name: str, scale: Scale | None = None) -> Tensor:
     value = graph.values[name]
-    return Tensor(name, value.shape, value.dtype, _quantisation(graph, value))
+    _check_type(value)
+    return Tensor(name, value.shape, value.dtype, _quantization(graph, value, scale))
 
 
-def _quantisation(graph: Graph, value: Value) -> Quantisation | None:
-    if not value.scale:
+def _check_type(value: Value) -> None:
+    if value.dtype not in BITS:
+        raise EdgebenchError(
+            f"'{value.name}' holds elements of the type {value.dtype}, which no device runs"
+        )
+
+
+def _quantization(graph: Graph, value: Value, scale: Scale | None = None) -> Quantization | None:
+    """Return how a value is held; ``scale`` is how one of its readers takes it instead."""
+    found = scale or value.quantization
+    if found is None:
         return None
-    channels = prod(graph.values[value.scale].shape) if value.scale in graph.values else 1
-    return Quantisation(value.scale, value.zero_point, value.axis, channels)
+    held = graph.values.get(found.scale or "")
+    channels = prod(held.shape) if held is not None else 1
+    axis = found.axis if channels > 1 else None
+    if axis is not None and value.shape:
+        axis %= len(value.shape)
+    return Quantization(found.scale, found.zero_point, axis, channels)
 
 
 def _operator(graph: Graph, node: Node) -> Operator:
     kind = kind_of(graph, node)
-    constants = _constants(graph, node, kind)
     return Operator(
         name=node.name,
         op=node.op,
         kind=kind,
         inputs=tuple(graph.activations(node)),
         outputs=tuple(node.outputs),
-        attributes=_attributes(graph, node, kind),
-        constants=constants,
+        attributes=resolved(graph, node),
+        constants=_constants(graph, node, kind),
         macs=_macs(graph, node, kind),
         folded=tuple(node.folded),
+        operands=tuple(_operand(graph, node, position) for position in range(len(node.inputs))),
     )
+
+
+def _operand(graph: Graph, node: Node, position: int) -> Tensor | None:
+    """Return what ``node`` reads at a position, or None where it is left out."""
+    name = node.inputs[position]
+    if not name:
+        return None
+    scale = node.scales.get(position)
+    if not graph.is_constant(name):
+        return _tensor(graph, name, scale)
+    role = _role(node, kind_of(graph, node), position)
+    return _constant(graph, name, role, scale)
+
+
+def _role(node: Node, kind: str, position: int) -> str:
+    """Return what the constant operand at ``position`` is to ``node``."""
+    if kind in ("conv", "depthwise", "deconv", "dense"):
+        return "bias" if position == 2 else "weight"
+    if kind == "norm":
+        roles = ("operand", "scale", "bias", "mean", "variance")
+        return roles[position] if position < len(roles) else "operand"
+    return "slope" if node.op == "PRelu" else "operand"
 
 
 def kind_of(graph: Graph, node: Node) -> str:
@@ -115,9 +158,9 @@ def _plain_kind(node: Node) -> str:
     """Return the kind as far as the operator's name tells it."""
     if not node.known:
         return "unknown"
-    if "_pools" in node.attributes:
+    if node.pooled is not None:
         return "pool"
-    if node.op in ALIASES:
+    if node.op in ALIASES or node.free:
         return "alias"
     return "activation" if node.op in ACTIVATIONS else KINDS.get(node.op, "unknown")
 
@@ -131,86 +174,39 @@ def _macs(graph: Graph, node: Node, kind: str) -> int:
     if kind == "deconv":
         return prod(shapes[0]) * prod(shapes[1][1:])
     if kind in ("dense", "matmul"):
-        left = shapes[0]
-        if node.op == "Gemm":
-            return prod(output) * left[0 if node.attributes.get("transA") else 1]
-        return prod(output) * left[-1]
+        return prod(output) * shapes[0][-2 if node.attributes.get("transA") else -1]
     return 0
-
-
-def _attributes(graph: Graph, node: Node, kind: str) -> dict[str, Any]:
-    """Return the node's attributes; those of windows are resolved, in two dimensions."""
-    kept = {
-        name: value.decode() if isinstance(value, bytes) else value
-        for name, value in node.attributes.items()
-        if not name.startswith("_") and not hasattr(value, "SerializeToString")
-    }
-    if kind in ("conv", "depthwise", "deconv", "pool") and node.inputs:
-        kept |= _window_attributes(graph, node)
-    if kind == "pad":
-        kept["pads"] = pad_amounts(graph, node)
-    if node.op == "Clip":
-        for position, bound in ((1, "min"), (2, "max")):
-            data = graph.data(node.inputs[position]) if len(node.inputs) > position else None
-            if data is not None:
-                kept[bound] = float(data.reshape(-1)[0])
-    if kind == "reduce":
-        kept["axes"] = reduced_axes(graph, node)
-    return kept
-
-
-def _window_attributes(graph: Graph, node: Node) -> dict[str, Any]:
-    """Return kernel, strides, pads and dilations over height and width.
-
-    An operator of one dimension has it as its height. A convolution of three keeps them all.
-    """
-    if "_pools" in node.attributes:
-        kernel = strides = list(node.attributes["_pools"])
-        dilations, pads = [1] * len(kernel), [0] * 2 * len(kernel)
-    else:
-        kernel, strides, dilations = window(graph, node)
-        pads = explicit_pads(graph, node)
-    if len(kernel) == 1:
-        kernel, strides, dilations = [*kernel, 1], [*strides, 1], [*dilations, 1]
-        pads = [pads[0], 0, pads[1], 0]
-    return {
-        "kernel": tuple(kernel),
-        "strides": tuple(strides),
-        "dilations": tuple(dilations),
-        "pads": tuple(pads),
-        "group": int(node.attributes.get("group", 1)),
-    }
 
 
 def _constants(graph: Graph, node: Node, kind: str) -> tuple[Constant, ...]:
     """Return the constants that ship with ``node``; shapes, axes and scales are code, not data."""
+    positions: tuple[int, ...] | range = ()
     if kind in ("conv", "depthwise", "deconv", "dense"):
-        roles = ["weight", "weight", "bias"]
-        named = [
-            (name, roles[index])
-            for index, name in enumerate(node.inputs[:3])
-            if name and graph.is_constant(name)
-        ]
-        return tuple(_constant(graph, name, role) for name, role in named)
-    if kind == "norm":
-        return _norm_constants(graph, node)
-    if kind == "unknown" or (kind in _OPERANDS and node.op not in _SHAPED_BY):
-        role = "slope" if node.op == "PRelu" else "operand"
-        names = [n for n in node.inputs if n and graph.is_constant(n)]
-        if kind == "gather":
-            names = [n for n in node.inputs[:1] if graph.is_constant(n)]
-        return tuple(_constant(graph, name, role) for name in dict.fromkeys(names))
-    return ()
+        positions = range(3)
+    elif kind == "norm":  # a batch norm's mean and variance fold into its scale and shift
+        positions = (1, 2)
+    elif kind == "gather":
+        positions = (0,)
+    elif kind == "unknown" or (kind in _OPERANDS and node.op not in _SHAPED):
+        positions = range(len(node.inputs))
+    named: dict[str, int] = {}
+    for position in positions:
+        if position < len(node.inputs) and graph.is_constant(node.inputs[position]):
+            named.setdefault(node.inputs[position], position)
+    return tuple(
+        _constant(graph, name, _role(node, kind, position), node.scales.get(position))
+        for name, position in named.items()
+    )
 
 
-def _norm_constants(graph: Graph, node: Node) -> tuple[Constant, ...]:
-    """Return the scale and shift of a norm; a batch norm's mean and variance fold into them."""
-    named = [(name, role) for name, role in zip(node.inputs[1:3], ("scale", "bias"), strict=False)]
-    return tuple(_constant(graph, name, role) for name, role in named if name)
-
-
-def _constant(graph: Graph, name: str, role: str) -> Constant:
+def _constant(graph: Graph, name: str, role: str, scale: Scale | None = None) -> Constant:
     value = graph.values[name]
+    _check_type(value)
     return Constant(
-        value.reference or name, value.shape, value.dtype, _quantisation(graph, value), role=role
+        value.reference or name,
+        value.shape,
+        value.dtype,
+        _quantization(graph, value, scale),
+        role=role,
+        value=name,
     )

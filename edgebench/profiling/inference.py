@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgebench.errors import EdgebenchError
 from edgebench.profiling.graph import Node, Value
+from edgebench.profiling.limits import check_attributes, check_operands, check_shape, check_window
 
 TYPE_NAMES = {value: name.lower() for name, value in TensorProto.DataType.items()}
 TYPE_NAMES |= {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64"}
+WINDOWS = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"})
+_SIZED_BY_FLOATS = frozenset({"Range", "Resize", "Upsample"})
+KNOWN = 1_024  # elements of a constant that inference reads: shapes, axes, bounds
 _CODES = {name: code for code, name in TYPE_NAMES.items()}
 
 
@@ -23,6 +29,32 @@ class Declared:
     opsets: Mapping[str, int]
     ir_version: int
     types: Mapping[str, onnx.TypeProto]
+
+    def version(self, node: Node) -> int:
+        """Return the opset that describes the operator of ``node``."""
+        newest = onnx.defs.onnx_opset_version()
+        version = self.opsets.get("", newest)
+        if node.rewritten and schema_of(node.op, version) is None:
+            return newest  # a contrib operator may be older than its standard name
+        return version
+
+    def schema(self, node: Node) -> onnx.defs.OpSchema | None:
+        """Return ONNX's description of the operator of ``node``, or None where it has none."""
+        return schema_of(node.op, self.version(node)) if node.known else None
+
+
+@functools.cache
+def schema_of(op: str, version: int) -> onnx.defs.OpSchema | None:
+    """Return ONNX's description of a standard operator at an opset, or None where it has none."""
+    return onnx.defs.get_schema(op, version) if onnx.defs.has(op, version) else None
+
+
+def type_name(code: int, what: str) -> str:
+    """Return the name of an element type; raises EdgebenchError where ``what`` has none."""
+    if code == TensorProto.UNDEFINED or code not in TYPE_NAMES:
+        raise EdgebenchError(f"{what} has the element type {code}, which is unknown")
+    name: str = TYPE_NAMES[code]
+    return name
 
 
 def output_types(
@@ -35,49 +67,53 @@ def output_types(
             is declared in the model.
     """
     found: dict[str, tuple[tuple[int, ...], str]] = {}
-    types = _inferred(node, proto, inputs, model) if node.known else {}
+    types = _inferred(node, proto, inputs, model)
+    first = next(name for name in node.outputs if name)
     for name in node.outputs:
         kind = types.get(name) or model.types.get(name)
         shape = _static(kind, batch_open=name not in types) if kind is not None else None
         if shape is None or kind is None:
-            if name != node.outputs[0]:
+            if name != first:
                 continue  # an optional output that nothing needs
             raise EdgebenchError(
                 f"the shape of '{name}' is missing: it cannot be inferred from the operator "
                 f"'{node.op}' ('{node.name}'); export with fixed image sizes"
             )
-        found[name] = (shape, node.attributes.get("_dtype") or _dtype_of(kind, inputs))
+        check_shape(f"'{name}'", shape)
+        found[name] = (shape, node.result_dtype or _dtype_of(name, kind, inputs))
     return found
 
 
 def _inferred(
     node: Node, proto: onnx.NodeProto, inputs: list[Value], model: Declared
 ) -> dict[str, onnx.TypeProto]:
-    newest = onnx.defs.onnx_opset_version()
-    version = model.opsets.get("", newest)
-    if "_canonical" in node.attributes and not onnx.defs.has(node.op, version):
-        version = newest  # a contrib operator may be older than its standard name
-    if not onnx.defs.has(node.op, version):
+    schema = model.schema(node)
+    if schema is None:
         node.known = False
         return {}
-    schema = onnx.defs.get_schema(node.op, version)
+    check_operands(node, schema, inputs)
+    check_attributes(node, proto, schema)
+    if node.op in WINDOWS:
+        check_window(node, inputs)
     types = {value.name: _type_of(value, node) for value in inputs if value.name}
     known = {
         value.name: numpy_helper.from_array(array, value.name)
         for value in inputs
-        if value.constant and value.name and (array := value.data()) is not None
-    }
+        if value.constant and value.name and prod(value.shape) <= KNOWN
+        and (value.dtype in ("int64", "int32") or node.op in _SIZED_BY_FLOATS)
+        and (array := value.data()) is not None
+    }  # fmt: skip
     try:
         inferred: dict[str, onnx.TypeProto] = onnx.shape_inference.infer_node_outputs(
             schema,
-            _rewritten(node, proto),
+            _rewritten(node, proto, schema),
             types,
             known,
-            opset_imports=[helper.make_opsetid("", version)],
-            ir_version=model.ir_version or 8,
+            opset_imports=[helper.make_opsetid("", model.version(node))],
+            ir_version=min(max(model.ir_version, 3), onnx.IR_VERSION),
         )
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip().splitlines() or ["no reason is given"])[0]
         raise EdgebenchError(
             f"the operator '{node.name}' ({node.op}) does not fit its inputs "
             f"{[list(value.shape) for value in inputs if value.name]}: {reason}"
@@ -85,10 +121,10 @@ def _inferred(
     return inferred
 
 
-def _rewritten(node: Node, proto: onnx.NodeProto) -> onnx.NodeProto:
+def _rewritten(node: Node, proto: onnx.NodeProto, schema: onnx.defs.OpSchema) -> onnx.NodeProto:
     """Return ``proto`` with the inputs and, where it was rewritten, the operator of ``node``."""
-    if "_canonical" in node.attributes:
-        plain = {k: v for k, v in node.attributes.items() if not k.startswith("_")}
+    if node.rewritten:
+        plain = {k: v for k, v in node.attributes.items() if k in schema.attributes}
         return helper.make_node(node.op, node.inputs, node.outputs, **plain)
     rewritten = onnx.NodeProto()
     rewritten.CopyFrom(proto)
@@ -99,63 +135,27 @@ def _rewritten(node: Node, proto: onnx.NodeProto) -> onnx.NodeProto:
     return rewritten
 
 
-def _static(kind: onnx.TypeProto, batch_open: bool) -> tuple[int, ...] | None:
-    """Return the shape of a type; an open first dimension is the batch where that is allowed."""
+def _static(kind: onnx.TypeProto, *, batch_open: bool) -> tuple[int, ...] | None:
+    """Return the dimensions, or None where one is unknown; an unknown batch is 1."""
     if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
         return None
-    sizes = [dim.dim_value for dim in kind.tensor_type.shape.dim]
-    unknown = [
-        index
-        for index, dim in enumerate(kind.tensor_type.shape.dim)
-        if not dim.HasField("dim_value") or dim.dim_value < 0
-    ]
-    if unknown == [0] and batch_open:
+    dims = kind.tensor_type.shape.dim
+    sizes = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in dims]
+    if sizes and sizes[0] == -1 and batch_open:
         sizes[0] = 1
-    elif unknown:
-        return None
-    return tuple(sizes)
+    return None if -1 in sizes else tuple(sizes)
 
 
-def _dtype_of(kind: onnx.TypeProto, inputs: list[Value]) -> str:
+def _dtype_of(name: str, kind: onnx.TypeProto, inputs: list[Value]) -> str:
     code = kind.tensor_type.elem_type
-    return TYPE_NAMES[code] if code else next((v.dtype for v in inputs if v.name), "float32")
+    if code:
+        return type_name(code, f"'{name}'")
+    return next((v.dtype for v in inputs if v.name), "float32")
 
 
 def _type_of(value: Value, node: Node) -> onnx.TypeProto:
-    """Return the type that inference sees; the integers of a canonical operator pass as floats."""
+    """Return the type that inference sees; the integers of a rewritten operator pass as floats."""
     code = _CODES[value.dtype]
-    canonical = "_canonical" in node.attributes and value.dtype in ("int8", "uint8", "int32")
-    if canonical or value.dequantised:
+    if (node.rewritten and value.dtype in ("int8", "uint8", "int32")) or value.dequantized:
         code = TensorProto.FLOAT
     return helper.make_tensor_type_proto(code, value.shape)
-
-
-def input_sizes(info: onnx.ValueInfoProto, given: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Return the input's shape with a batch of 1; ``given`` binds the open image dimensions."""
-    kind = info.type.tensor_type
-    if not kind.HasField("shape") or not kind.shape.dim:
-        raise EdgebenchError(
-            f"the input '{info.name}' declares no shape; export the model with one"
-        )
-    sizes = [max(0, dim.dim_value) for dim in kind.shape.dim]
-    sizes[0] = sizes[0] or 1
-    if given is not None:
-        if len(given) != len(sizes) - 1 or any(
-            fixed not in (0, asked) for fixed, asked in zip(sizes[1:], given, strict=True)
-        ):
-            raise EdgebenchError(
-                f"the input '{info.name}' is {_dims(info)}; {'x'.join(map(str, given))} does not "
-                "fit it"
-            )
-        sizes[1:] = given
-    if 0 in sizes:
-        raise EdgebenchError(
-            f"the input '{info.name}' is {_dims(info)}: only the batch may be open; export with a "
-            "fixed image size, or state it with --input"
-        )
-    return tuple(sizes)
-
-
-def _dims(info: onnx.ValueInfoProto) -> str:
-    dims = info.type.tensor_type.shape.dim
-    return "[" + ", ".join(str(d.dim_value or d.dim_param or "?") for d in dims) + "]"

@@ -1,7 +1,8 @@
 """What a profile is made of: tensors, constants and operators in the order they run.
 
-The rows carry what a code generator needs as well: kinds, attributes, constants by reference and
-quantisation parameters. Sizes are ints; bytes follow the stored type (sub-byte types are packed).
+A row carries what a code generator needs: the operator, its operands in order, every attribute
+resolved, quantization parameters by reference; `edgebench.profiling.constant_data` has the data of
+the constants. Sizes are ints; bytes follow the stored type (sub-byte types are packed).
 """
 
 from __future__ import annotations
@@ -16,22 +17,24 @@ BITS = {
     "bool": 8, "float16": 16, "bfloat16": 16, "float32": 32, "float64": 64,
     "int2": 2, "uint2": 2, "int4": 4, "uint4": 4, "int8": 8, "uint8": 8,
     "int16": 16, "uint16": 16, "int32": 32, "uint32": 32, "int64": 64, "uint64": 64,
+    "complex64": 64, "complex128": 128, "float4e2m1": 4, "float8e4m3fn": 8, "float8e4m3fnuz": 8,
+    "float8e5m2": 8, "float8e5m2fnuz": 8, "float8e8m0": 8,
 }  # fmt: skip
 """Bits of one element of a stored type."""
 
 INTEGER_TYPES = frozenset({"int2", "uint2", "int4", "uint4", "int8", "uint8"})
-"""The types that quantised tensors are stored in."""
+"""The types that quantized tensors are stored in."""
 
 
 @dataclass(frozen=True)
-class Quantisation:
-    """The initializers that hold a tensor's scale and zero point.
+class Quantization:
+    """The constants that hold a tensor's scale and zero point: real = scale (held - zero point).
 
     ``channels`` is the number of scales: 1 per tensor, more where each slice along ``axis`` has
-    its own.
+    its own. ``scale`` is None where an operator takes the integers as they are (``ConvInteger``).
     """
 
-    scale: str
+    scale: str | None
     zero_point: str | None = None
     axis: int | None = None
     channels: int = 1
@@ -39,12 +42,16 @@ class Quantisation:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A value that the graph computes (or its input): its shape includes the batch, read as 1."""
+    """A value that the graph computes (or its input): its shape includes the batch, read as 1.
+
+    A tensor held in integers without a ``quantization`` is an operator's result before it is
+    rescaled: the operator behind it is to be computed in the same step.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
-    quantisation: Quantisation | None = None
+    quantization: Quantization | None = None
 
     @property
     def elements(self) -> int:
@@ -57,31 +64,47 @@ class Tensor:
         return (self.elements * BITS[self.dtype] + 7) // 8
 
     @property
-    def quantised(self) -> bool:
+    def quantized(self) -> bool:
         """Tell whether the tensor is held in integers of 8 bits or fewer."""
         return self.dtype in INTEGER_TYPES
+
+    quantised = quantized  # the spelling of callers that have not moved yet
+    quantisation = property(lambda self: self.quantization)
 
 
 @dataclass(frozen=True)
 class Constant(Tensor):
     """Data that ships with the model; ``name`` is the initializer that holds it.
 
-    ``role`` is ``weight``, ``bias``, ``scale``, ``slope`` or ``operand``. A bias that exists only
-    because a batch norm was folded is named after the operator (``<operator>.bias``).
+    ``role`` is ``weight``, ``bias``, ``scale``, ``slope``, ``operand`` or ``output``. A bias that
+    exists only because a batch norm was folded is named after the operator (``<operator>.bias``).
+    ``value`` is the name under which `edgebench.profiling.constant_data` has its data: that of the
+    initializer after what the graph does to it (transposed, a batch norm folded in).
     """
 
     role: str = "weight"
+    value: str = ""
 
 
 @dataclass(frozen=True)
 class Operator:
     """One step of the graph: what it reads, writes, ships and computes.
 
-    ``op`` is the ONNX operator (contrib ones under their standard name), ``kind`` the class of
-    rule it falls under, ``macs`` the multiply-accumulates of its convolution or matrix product.
-    ``attributes`` are complete: ``kernel``, ``strides``, ``pads`` (top, left, bottom, right),
-    ``dilations`` and ``group`` are resolved for convolutions and pools, in two dimensions.
-    ``folded`` names the nodes whose arithmetic was folded into this one's constants.
+    Attributes:
+        name: Of the node.
+        op: The ONNX operator (contrib ones under their standard name).
+        kind: The class of rule it falls under; ``alias`` moves nothing on a device.
+        inputs: The names of the tensors that it reads, constants left out.
+        outputs: The names of the tensors that it writes.
+        attributes: All of the operator, defaults resolved by its version. Windows have ``kernel``,
+            ``strides``, ``pads`` (top, left, bottom, right), ``dilations`` and ``group`` in two
+            dimensions; what ONNX passes as a constant operand and is code on a device (the bounds
+            of a slice, axes, pads, limits) stands here under its operand's name.
+        constants: Those that ship.
+        macs: The multiply-accumulates of its convolution or matrix product.
+        folded: The nodes whose arithmetic was folded into this one's constants.
+        operands: Every operand at its position in ONNX, as this operator reads it; None where it
+            is left out. A matrix product may have a third, its bias.
     """
 
     name: str
@@ -93,6 +116,7 @@ class Operator:
     constants: tuple[Constant, ...] = ()
     macs: int = 0
     folded: tuple[str, ...] = ()
+    operands: tuple[Tensor | None, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -109,7 +133,8 @@ class Profile:
     """The operators of a graph in order, the tensors between them, and what has no rule.
 
     ``unknown`` names the operators whose multiply-accumulates could not be counted; with any of
-    them ``macs`` is a lower bound.
+    them ``macs`` is a lower bound. ``constant_outputs`` are outputs that no operator computes:
+    they ship like weights.
     """
 
     name: str
@@ -118,6 +143,7 @@ class Profile:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     unknown: tuple[str, ...] = ()
+    constant_outputs: tuple[Constant, ...] = ()
 
     @cached_property
     def macs(self) -> int:
@@ -128,7 +154,7 @@ class Profile:
     def constants(self) -> tuple[Constant, ...]:
         """Return the constants that ship; one that several operators share counts once."""
         unique = {one.name: one for operator in self.operators for one in operator.constants}
-        return tuple(unique.values())
+        return tuple((unique | {one.name: one for one in self.constant_outputs}).values())
 
     @property
     def parameters(self) -> int:
@@ -142,10 +168,12 @@ class Profile:
 
     @cached_property
     def dtype(self) -> str:
-        """Return ``int8`` where quantised operators do most of the arithmetic, else ``float32``."""
-        quantised = sum(operator.macs for operator in self.operators if self.is_quantised(operator))
-        return "int8" if 2 * quantised > self.macs else "float32"
+        """Return ``int8`` where quantized operators do most of the arithmetic, else ``float32``."""
+        quantized = sum(operator.macs for operator in self.operators if self.is_quantized(operator))
+        return "int8" if 2 * quantized > self.macs else "float32"
 
-    def is_quantised(self, operator: Operator) -> bool:
+    def is_quantized(self, operator: Operator) -> bool:
         """Tell whether ``operator`` computes in integers."""
-        return self.tensors[operator.inputs[0]].quantised if operator.inputs else False
+        return self.tensors[operator.inputs[0]].quantized if operator.inputs else False
+
+    is_quantised = is_quantized  # the spelling of callers that have not moved yet

@@ -23,34 +23,36 @@ _MODEL_GRAPH, _GRAPH_INITIALIZER = 7, 5
 _TENSOR_DATA = frozenset({4, 5, 6, 7, 9, 10, 11})  # float, int32, string, int64, raw, double, ...
 
 
-def read(model: onnx.ModelProto | Path | str | bytes) -> onnx.ModelProto:
+def read(model: onnx.ModelProto | Path | str | bytes, *, weights: bool = False) -> onnx.ModelProto:
     """Return the graph of ``model``; raises EdgebenchError where it is no readable ONNX model.
 
     A model already in memory is taken as it is. Files are mapped, not loaded; weights in external
-    files are checked for being there and long enough, and stay unread.
+    files are checked for being there and long enough, and stay unread unless ``weights`` is set.
     """
     if isinstance(model, onnx.ModelProto):
         return _checked(model, "the model")
     if isinstance(model, bytes):
-        return _checked(_parsed(memoryview(model), "the model"), "the model")
+        return _checked(_parsed(memoryview(model), "the model", weights), "the model")
     path = Path(model)
-    if not path.is_file():
-        raise EdgebenchError(f"no such file: {path}")
-    if path.stat().st_size == 0:
-        raise EdgebenchError(f"{path} is empty, not an ONNX model")
-    with path.open("rb") as file:
-        # Closed with its last view: a parsing error still holds one.
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    light = _parsed(memoryview(mapped), str(path))
-    _checked(light, str(path))
-    _check_external(light, path)
-    return light
+    try:
+        if not path.is_file():
+            raise EdgebenchError(f"no such file: {path}")
+        if path.stat().st_size == 0:
+            raise EdgebenchError(f"{path} is empty, not an ONNX model")
+        with path.open("rb") as file:
+            # Closed with its last view: a parsing error still holds one.
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise EdgebenchError(f"{path} cannot be read: {error}") from error
+    found = _checked(_parsed(memoryview(mapped), str(path), weights), str(path))
+    _check_external(found, path, weights)
+    return found
 
 
-def _parsed(view: memoryview, source: str) -> onnx.ModelProto:
+def _parsed(view: memoryview, source: str, weights: bool) -> onnx.ModelProto:
     try:
         model = onnx.ModelProto()
-        model.ParseFromString(b"".join(_without_weights(view)))
+        model.ParseFromString(bytes(view) if weights else b"".join(_without_weights(view)))
     except (DecodeError, _BrokenWireError) as error:
         raise EdgebenchError(f"{source} is not an ONNX model, or it is truncated") from error
     return model
@@ -68,26 +70,54 @@ def _checked(model: onnx.ModelProto, source: str) -> onnx.ModelProto:
     return model
 
 
-def _check_external(model: onnx.ModelProto, path: Path) -> None:
+def _check_external(model: onnx.ModelProto, path: Path, weights: bool) -> None:
+    """Check the weights in files beside the model, and load those that are small or asked for."""
     for tensor in model.graph.initializer:
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         entry = {one.key: one.value for one in tensor.external_data}
-        file = path.parent / entry.get("location", "")
-        if not file.is_file():
-            raise EdgebenchError(
-                f"{path}: the weights '{tensor.name}' are in the external file "
-                f"'{entry.get('location', '')}', which is missing"
-            )
-        end = int(entry.get("offset", 0)) + int(entry.get("length", 0))
-        if file.stat().st_size < end:
-            raise EdgebenchError(
-                f"{path}: the external file '{file.name}' is truncated: '{tensor.name}' ends at "
-                f"byte {end:,} of {file.stat().st_size:,}"
-            )
-        if 0 < int(entry.get("length", 0)) <= KEPT_BYTES:  # it may be a shape
-            load_external_data_for_tensor(tensor, str(path.parent))
+        length = _check_external_file(tensor.name, entry, path)
+        if weights or 0 < length <= KEPT_BYTES:  # it may be a shape
+            try:
+                load_external_data_for_tensor(tensor, str(path.parent))
+            except (OSError, ValueError, onnx.checker.ValidationError) as error:
+                raise EdgebenchError(
+                    f"{path}: the weights '{tensor.name}' cannot be read: {error}"
+                ) from error
             tensor.data_location = onnx.TensorProto.DEFAULT
+
+
+def _check_external_file(name: str, entry: dict[str, str], path: Path) -> int:
+    """Return the bytes of a tensor in an external file; it must lie there, beside the model."""
+    location = entry.get("location", "")
+    inside = Path(location)
+    if not location or inside.is_absolute() or ".." in inside.parts or "\0" in location:
+        raise EdgebenchError(
+            f"{path}: the weights '{name}' are in the external file '{location}', which does not "
+            "lie in the model's folder"
+        )
+    file = path.parent / inside
+    if not file.is_file():
+        raise EdgebenchError(
+            f"{path}: the weights '{name}' are in the external file '{location}', which is missing"
+        )
+    offset, length = entry.get("offset", "0"), entry.get("length", "0")
+    if not (_is_count(offset) and _is_count(length)):
+        raise EdgebenchError(
+            f"{path}: the weights '{name}' begin at byte '{offset[:20]}' and are '{length[:20]}' "
+            "long, which are no numbers"
+        )
+    end = int(offset) + int(length)
+    if file.stat().st_size < end:
+        raise EdgebenchError(
+            f"{path}: the external file '{file.name}' is truncated: '{name}' ends at byte {end:,} "
+            f"of {file.stat().st_size:,}"
+        )
+    return int(length)
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 class _BrokenWireError(Exception):

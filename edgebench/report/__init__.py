@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.record import StudyRecord
-from edgebench.report.boards import Board, fit_matrix, refit
+from edgebench.report.boards import Board, fit_matrix, redeploy, refit
 from edgebench.report.document import (
     as_json,
     document,
@@ -19,6 +19,7 @@ from edgebench.report.document import (
     trials,
     verdict,
 )
+from edgebench.report.finals import TEST, VALIDATION, Finals, Member, finals_document
 from edgebench.report.front import best, front, ranked
 from edgebench.report.means import T_95, Mean, student, welch_tied
 from edgebench.report.page import page
@@ -29,13 +30,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMATS",
+    "TEST",
     "T_95",
+    "VALIDATION",
     "Board",
+    "Finals",
     "Mean",
+    "Member",
     "as_json",
     "best",
     "document",
     "figures",
+    "finals_document",
     "fit_matrix",
     "front",
     "metrics_shown",
@@ -43,6 +49,7 @@ __all__ = [
     "page",
     "plain",
     "ranked",
+    "redeploy",
     "refit",
     "render",
     "student",

@@ -1,15 +1,17 @@
-"""The record asked again for other boards: who fits, with which margin, or by which limit not."""
+"""The record asked again for another board or data type: who fits, and by which limit not."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgebench.record import Row, StudyRecord
-from edgebench.report.front import front, ranked
-from edgebench.units import Bytes
+from edgebench.errors import EdgebenchError
+from edgebench.metrics import Dtype, Metric, figures, in_dtype, limited, metric_of
+from edgebench.record import Objective, Row, State, StudyRecord
+from edgebench.report.front import ranked
+from edgebench.units import Bytes, over_limit
 
 
 @dataclass(frozen=True)
@@ -26,55 +28,92 @@ def refit(record: StudyRecord, board: Board) -> StudyRecord:
 
     Nothing is trained again, so a trial refused under the study's own budget stays refused.
     """
+    budget = {metric.key: limit for metric, limit in _limits(board, record.dtype)}
+    return _judged(record, record.objectives, budget, board.name, record.dtype)
+
+
+def redeploy(record: StudyRecord, dtype: Dtype) -> StudyRecord:
+    """Return the record as if the model shipped in ``dtype``: objectives and budget follow.
+
+    A limit keeps its number and bounds the same figure of the other model.
+
+    Raises:
+        EdgebenchError: The study has no figures of that data type.
+    """
+    if not any(metric_of(name).dtype == dtype for row in record.rows for name in row.metrics):
+        raise EdgebenchError(f"the study '{record.study}' has no {dtype} figures")
+    objectives = tuple(
+        dataclasses.replace(goal, name=in_dtype(goal.name, dtype)) for goal in record.objectives
+    )
+    bounds = limited(record.budget)
+    budget = {metric_of(in_dtype(one.name, dtype)).key: limit for one, limit in bounds}
+    return _judged(record, objectives, budget or None, record.target, dtype)
+
+
+def _judged(
+    record: StudyRecord,
+    objectives: tuple[Objective, ...],
+    budget: Mapping[str, int] | None,
+    target: str | None,
+    dtype: Dtype,
+) -> StudyRecord:
+    """Return the record under another budget: what was trained and is over carries the reason."""
+    bounds = limited(budget)
     rows = [
-        dataclasses.replace(row, reason=_misfit(row, board)) if row.feasible else row
+        dataclasses.replace(row, reason=_misfit(row, bounds, target))
+        if row.state == State.FINISHED
+        else row
         for row in record.rows
     ]
-    limits = {"rom_bytes": board.flash_bytes, "ram_bytes": board.ram_bytes}
-    return dataclasses.replace(record, rows=rows, budget=limits, target=board.name)
+    return dataclasses.replace(
+        record, rows=rows, objectives=objectives, budget=budget, target=target, deployed=dtype
+    )
 
 
 def fit_matrix(record: StudyRecord, boards: Sequence[Board]) -> list[dict[str, object]]:
     """Return front x boards: the tighter memory's spare share where it fits, else the first limit.
 
-    ``ram 12 %`` reads: fits, and RAM, the tighter memory, has 12 per cent to spare; ``no: ROM
-    x17.5`` reads: ROM is the first limit, and the model is 17.5 times what the board leaves.
+    ``RAM 12 % spare`` reads: fits, and RAM, the tighter memory, has 12 per cent to spare; ``no:
+    ROM x17.5`` reads: ROM is the first limit, and the model is 17.5 times what the board leaves.
+    All of it is of the model in the study's deployed data type.
     """
-    members = ranked(front(record.rows, record.objectives), record.objectives)
+    members = ranked(record.front(), record.objectives)
     return [
         {
             "board": board.name,
             "flash left": Bytes(board.flash_bytes),
             "RAM left": Bytes(board.ram_bytes),
-            **{row.name: _margin(row, board) for row in members},
+            **{row.name: _margin(row, board, record.dtype) for row in members},
         }
         for board in boards
     ]
 
 
-def _needs(row: Row, board: Board) -> list[tuple[str, float, int]]:
-    """Return (memory, bytes needed, bytes left) for the memories that the row has figures of."""
-    pairs = [("ROM", "footprint/rom_bytes", board.flash_bytes)]
-    pairs.append(("RAM", "footprint/ram_bytes", board.ram_bytes))
-    return [(name, row.metrics[key], limit) for name, key, limit in pairs if key in row.metrics]
+def _limits(board: Board, dtype: Dtype) -> list[tuple[Metric, int]]:
+    """Return the figures that the board's memories bound, each with its limit."""
+    left = {"flash": board.flash_bytes, "ram": board.ram_bytes}
+    return [(metric, left[metric.memory]) for metric in figures(dtype) if metric.memory]
 
 
-def _misfit(row: Row, board: Board) -> str | None:
-    for name, needed, limit in _needs(row, board):
-        if needed > limit:
-            over = int(needed - limit)
-            return f"{name} {int(needed):,} B is over {limit:,} B of {board.name} by {over:,} B"
+def _misfit(row: Row, bounds: Sequence[tuple[Metric, int]], target: str | None) -> str | None:
+    for metric, limit in bounds:
+        used = row.metrics.get(metric.name, 0)
+        if used > limit:
+            return over_limit(metric.title, used, limit, metric.sign, target or "")
     return None
 
 
-def _margin(row: Row, board: Board) -> str | None:
-    needs = _needs(row, board)
-    spare = [(1 - needed / limit if limit else -math.inf, name) for name, needed, limit in needs]
+def _margin(row: Row, board: Board, dtype: Dtype) -> str | None:
+    spare = [
+        (1 - row.metrics[metric.name] / limit if limit else -math.inf, metric.figure)
+        for metric, limit in _limits(board, dtype)
+        if metric.name in row.metrics
+    ]
     if not spare:
         return None
-    tightest, name = min(spare)
+    tightest, title = min(spare)
     if math.isinf(tightest):
-        return f"no: no {name}"
+        return f"no: no {title}"
     if tightest < 0:
-        return f"no: {name} x{1 - tightest:.2f}"
-    return f"{name} {100 * tightest:.0f} % spare"
+        return f"no: {title} x{1 - tightest:.2f}"
+    return f"{title} {100 * tightest:.0f} % spare"

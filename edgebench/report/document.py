@@ -5,28 +5,26 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 
-from edgebench.record import Row, StudyRecord
+from edgebench.metrics import INT8, METRICS, in_dtype, limited, metric_of
+from edgebench.record import Row, State, StudyRecord
 from edgebench.report.boards import Board, fit_matrix
-from edgebench.report.front import front, ranked
+from edgebench.report.front import ranked
 from edgebench.report.intervals import tied, wilson
 from edgebench.report.table import plain, render
-from edgebench.units import interval, label, quantity
+from edgebench.units import interval, label, limit_named, quantity
 
-FOOTPRINTS = (
-    "footprint/macc",
-    "footprint/parameters",
-    "footprint/rom_bytes",
-    "footprint/ram_bytes",
-)
 MEMBERS_ABREAST = 6  # columns of the front's table before it continues below
+REFUSED_SHOWN = 20  # refused rows of a table before they are counted instead
+FIRST = "val/accuracy_best"  # what is compared where no objective is an accuracy
 
 
 def as_json(record: StudyRecord) -> dict[str, object]:
     """Return ``{study, objectives, rows}`` with exact numbers, as ``report --format json``."""
-    members = {row.trial for row in front(record.rows, record.objectives)}
+    members = {row.trial for row in record.front()}
     return {
         "study": record.study,
         "objectives": [dataclasses.asdict(objective) for objective in record.objectives],
@@ -46,14 +44,24 @@ def as_json(record: StudyRecord) -> dict[str, object]:
 
 
 def metrics_shown(record: StudyRecord) -> list[str]:
-    """Return the metrics that the tables show: accuracies, footprints, then other objectives."""
+    """Return the metrics that the tables show, all of the deployed model where it has them.
+
+    First the objectives that are measured on images (else the accuracy), then the figures that
+    the table of metrics shows, then what the budget limits and the other objectives.
+    """
     present = {name for row in record.rows for name in row.metrics}
     goals = [objective.name for objective in record.objectives]
-    accuracies = [name for name in goals if "accuracy" in name] or ["val/accuracy_best"]
-    names = [*accuracies, "test/accuracy", "test/accuracy_int8", *FOOTPRINTS]
-    names += [f"{name}_int8" for name in FOOTPRINTS[2:]]
-    names += [name for name in goals if name not in names]
+    first = [name for name in goals if metric_of(name).split] or [in_dtype(FIRST, record.dtype)]
+    names = [in_dtype(metric.name, record.dtype) for metric in METRICS.values() if metric.shown]
+    names = [*first, *names, *(metric.name for metric, _ in limited(record.budget)), *goals]
+    names = [_recorded(name, present) for name in names]
     return [name for name in dict.fromkeys(names) if name in present or name in goals]
+
+
+def _recorded(name: str, present: Collection[str]) -> str:
+    """Return a figure as it is recorded: of the other data type where this one never is."""
+    twin = metric_of(name).twin
+    return twin if twin in present and name not in present else name
 
 
 def axes_shown(rows: Sequence[Row]) -> dict[str, str]:
@@ -78,7 +86,7 @@ def trials(record: StudyRecord, rows: Sequence[Row] | None = None) -> list[dict[
     ``rows`` narrows it to some of the study's trials, with the study's columns.
     """
     axes, metrics = axes_shown(record.rows), metrics_shown(record)
-    members = {row.trial for row in front(record.rows, record.objectives)}
+    members = {row.trial for row in record.front()}
     return [
         {
             "trial": row.trial,
@@ -89,6 +97,16 @@ def trials(record: StudyRecord, rows: Sequence[Row] | None = None) -> list[dict[
         }
         for row in (record.rows if rows is None else rows)
     ]
+
+
+def refusals(record: StudyRecord) -> dict[str, int]:
+    """Return how many trials were refused by which figure, most first.
+
+    Where a trial is over several limits, the one that its reason names first counts; ``"other"``
+    are those that could not be built.
+    """
+    reasons = (row.reason or "" for row in record.rows if row.state == State.REFUSED)
+    return dict(Counter(limit_named(reason) or "other" for reason in reasons).most_common())
 
 
 def verdict(row: Row, record: StudyRecord) -> str:
@@ -105,7 +123,7 @@ def table_one(record: StudyRecord) -> list[dict[str, object]]:
     Members stand in order of the first objective, best first; the interval of an accuracy and the
     members it ties with stand under it.
     """
-    members = ranked(front(record.rows, record.objectives), record.objectives)
+    members = ranked(record.front(), record.objectives)
 
     def across(title: str, cell: Callable[[Row], object]) -> dict[str, object]:
         return {"": title, **{row.name: cell(row) for row in members}}
@@ -117,35 +135,39 @@ def table_one(record: StudyRecord) -> list[dict[str, object]]:
     ]
     for name in metrics_shown(record):
         rows.append(across(label(name), partial(_metric, name=name)))
-        images = images_behind(name, record) if "accuracy" in name else 0
+        images = images_behind(name, record)
         if images:
             measured = partial(_interval, metric=name, images=images)
             rows.append(across(f"{label(name)}, 95 % interval", measured))
             tying = partial(_ties, members=members, metric=name, images=images)
             rows.append(across(f"{label(name)} ties with", tying))
     retrained = {name for row in members for name in row.metrics if name.startswith("final/")}
-    for suffix in ("", "_int8"):
+    for suffix in ("", INT8):
         mean, title = f"final/test_accuracy_mean{suffix}", label(f"test/accuracy{suffix}")
         if mean in retrained:
-            rows.append(across(f"{title}, mean over seeds", partial(_metric, name=mean)))
-            spread = partial(_seed_interval, suffix=suffix)
-            rows.append(across(f"{title}, 95 % interval of the mean", spread))
+            rows.append(across(label(mean), partial(_metric, name=mean)))
+            between = partial(_seed_interval, suffix=suffix)
+            rows.append(across(f"{title}, 95 % interval of the mean", between))
     if retrained:
-        rows.append(across("seeds retrained", partial(_whole, name="final/seeds")))
+        rows.append(across(label("final/seeds"), partial(_whole, name="final/seeds")))
     return rows if members else []
 
 
 def images_behind(metric: str, record: StudyRecord) -> int:
-    """Return how many images an accuracy was measured on; 0 where it is not known."""
-    split = {"val": "validation", "test": "test"}.get(metric.partition("/")[0], "")
-    return record.split_sizes.get(split, 0)
+    """Return how many images a share was counted on; 0 for another figure or where not known."""
+    known = metric_of(metric)
+    return record.split_sizes.get(known.split or "", 0) if known.binomial else 0
+
+
+def both_recorded(record: StudyRecord) -> bool:
+    """Tell whether the study has figures of the float32 and of the int8 model."""
+    recorded = {name for row in record.rows for name in row.metrics}
+    return len({metric_of(name).dtype for name in recorded} - {None}) > 1
 
 
 def notes(record: StudyRecord) -> list[str]:
     """Return what must be known to read the numbers, one sentence or two a note."""
-    counts: dict[str, int] = {}
-    for row in record.rows:
-        counts[row.state] = counts.get(row.state, 0) + 1
+    counts = Counter(row.state for row in record.rows)
     goals = ", ".join(f"{goal.goal} {label(goal.name)}" for goal in record.objectives)
     found = ", ".join(f"{number} {state}" for state, number in counts.items()) or "none yet"
     lines = [f"Objectives: {goals}. Trials: {found}."]
@@ -153,12 +175,18 @@ def notes(record: StudyRecord) -> list[str]:
         sizes = ", ".join(f"{size} {name} images" for name, size in record.split_sizes.items())
         lines.append(f"Data set: {record.dataset}{f' ({sizes})' if sizes else ''}.")
     if record.budget:
-        limits = ", ".join(f"{label(f'footprint/{k}')} {v} B" for k, v in record.budget.items())
+        bounds = (f"{one.title} {most} {one.sign}".strip() for one, most in limited(record.budget))
         board = f" of {record.target}" if record.target else ""
-        lines.append(f"Budget{board}: {limits}.")
+        lines.append(f"Budget{board}: {', '.join(bounds)}.")
     if record.convention or record.provenance:
         parts = [part for part in (record.provenance, record.convention) if part]
         lines.append(f"Footprints: {'; '.join(parts)}.")
+    if both_recorded(record):
+        other = "float32" if record.dtype == "int8" else "int8"
+        lines.append(
+            f"Deployed as {record.dtype}: every footprint, fit and verdict is of that model; "
+            f"--dtype {other} shows the other."
+        )
     if any(record.split_sizes.values()):
         lines.append(
             "Ties: accuracies are said to tie where the lower one lies inside the 95 % Wilson "
@@ -178,23 +206,26 @@ def document(
     *,
     units: str = "decimal",
     boards: Sequence[Board] = (),
+    everything: bool = False,
+    width: int | None = None,
 ) -> str:
     """Return the whole report in a text format (table or markdown), or its rows (csv or json).
 
-    Its sections are the front, the front on boards, the trials, and how to read them.
+    Its sections are the front, the front on boards, the trials, and how to read them. More than
+    `REFUSED_SHOWN` refused trials are counted, unless ``everything`` is asked for; csv and json
+    always have them all. In a terminal of ``width`` columns a reason is wrapped.
     """
     if format == "json":
         return json.dumps(as_json(record), indent=2, allow_nan=False) + "\n"
     if format == "csv":
         return render(exact(record), "csv")
+    written = partial(render, format=format, units=units, width=width)
     matrix = _abreast(fit_matrix(record, boards), fixed=3) if boards else ()
+    on_boards = f"The front on boards, {record.dtype}"
     sections = [
-        [
-            render(part, format, title="The front", units=units)
-            for part in _abreast(table_one(record))
-        ],
-        [render(part, format, title="The front on boards", units=units) for part in matrix],
-        [render(trials(record), format, title=f"Trials of {record.study}", units=units)],
+        [written(part, title="The front") for part in _abreast(table_one(record))],
+        [written(part, title=on_boards) for part in matrix],
+        _trials_section(record, written, everything=everything),
     ]
     if not sections[0]:
         sections[0] = ["No trial is on the front: none finished within the budget.\n"]
@@ -202,6 +233,21 @@ def document(
         sections.reverse()  # a terminal shows the end, a document its beginning
     lines = "".join(f"- {line}\n" for line in notes(record))
     return "\n".join([*itertools.chain(*sections), lines])
+
+
+def _trials_section(
+    record: StudyRecord, written: Callable[..., str], *, everything: bool
+) -> list[str]:
+    """Return the table of the trials, and how many more were refused where it leaves them out."""
+    refused = [row for row in record.rows if row.state == State.REFUSED]
+    title = f"Trials of {record.study}"
+    if everything or len(refused) <= REFUSED_SHOWN:
+        return [written(trials(record), title=title)]
+    others = [row for row in record.rows if row.state != State.REFUSED]
+    causes = ", ".join(f"{count:,} by {name}" for name, count in refusals(record).items())
+    table = written(trials(record, others), title=f"{title}, without the refused")
+    more = f"{len(refused):,} trials were refused before training: {causes}."
+    return [f"{table}\n{more} All rows: --all, or the formats csv and json.\n"]
 
 
 def exact(record: StudyRecord) -> list[dict[str, object]]:

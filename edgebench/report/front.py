@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.record import Objective, Row
+from edgebench.record import Objective, Row, costs, front
+
+__all__ = ["best", "front", "hypervolume", "progress", "ranked"]
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    Points = npt.NDArray[np.float64]
+
 BEYOND = 1.1  # the reference point of `progress`, in ranges from the best value
-
-
-def front(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
-    """Return the feasible rows that no feasible row dominates, in the order given.
-
-    A row dominates another when it is nowhere worse and somewhere better. Rows with equal
-    objectives do not dominate each other, so all of them stay or none does. Rows that lack an
-    objective, or have a non-finite one, take no part.
-    """
-    import numpy as np
-
-    candidates = [row for row in rows if row.feasible and _complete(row, objectives)]
-    if not candidates or not objectives:
-        return []
-    costs = _costs(candidates, objectives)
-    kept = []
-    for row, cost in zip(candidates, costs, strict=True):
-        dominated = np.all(costs <= cost, axis=1) & np.any(costs < cost, axis=1)
-        if not dominated.any():
-            kept.append(row)
-    return kept
 
 
 def best(rows: Sequence[Row], objectives: Sequence[Objective]) -> Row | None:
     """Return the front member that is best in the first objective, the others breaking ties."""
     members = front(rows, objectives)
-    return min(members, key=lambda row: (*_costs([row], objectives)[0], row.trial), default=None)
+    return min(members, key=lambda row: (*costs([row], objectives)[0], row.trial), default=None)
 
 
 def ranked(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
@@ -51,23 +32,44 @@ def ranked(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
 
 
 def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
-    """Return the volume that ``points`` dominate below ``reference``, every axis minimised.
+    """Return the volume that ``points`` dominate below ``reference``, every axis minimized.
 
-    Exact for any number of axes, by slicing along the last one (Hypervolume by Slicing
-    Objectives, While et al. 2006).
+    Exact for any number of axes: the sum of what each point adds to those after it (While,
+    Bradstreet and Barone, A Fast Way of Calculating Exact Hypervolumes, 2012).
     """
-    inside = [tuple(p) for p in points if all(x < r for x, r in zip(p, reference, strict=True))]
-    if not inside:
-        return 0.0
-    if len(reference) == 1:
-        return float(reference[0] - min(point[0] for point in inside))
-    inside.sort(key=lambda point: point[-1])
-    levels = [point[-1] for point in inside] + [reference[-1]]
+    import numpy as np
+
+    edge = np.asarray(reference, dtype=float)
+    inside = [point for point in points if all(np.asarray(point) < edge)]
+    return _volume(np.array(inside, dtype=float).reshape(-1, len(edge)), edge)
+
+
+def _volume(points: Points, edge: Points) -> float:
+    """Return the volume of points x axes, all of them below ``edge``."""
+    import numpy as np
+
+    if len(points) == 0 or len(edge) == 1:
+        return float(edge[0] - points.min()) if len(points) else 0.0
+    if len(edge) == 2:
+        points = points[points[:, 0].argsort()]
+        widths = np.diff(np.append(points[:, 0], edge[0]))
+        return float(widths @ (edge[1] - np.minimum.accumulate(points[:, 1])))
+    points = np.unique(points, axis=0)
+    covering = (points[:, None] <= points[None]).all(axis=2).sum(axis=0)
+    points = points[covering == 1]  # by itself alone: the others add nothing
+    points = points[(-points[:, -1]).argsort(kind="stable")]
+    # The points that come later are better on the last axis: there each slab is as high as its own.
     return sum(
-        (upper - lower) * hypervolume([p[:-1] for p in inside[: index + 1]], reference[:-1])
-        for index, (lower, upper) in enumerate(itertools.pairwise(levels))
-        if upper > lower
+        float(edge[-1] - point[-1]) * _added(point[:-1], points[index + 1 :, :-1], edge[:-1])
+        for index, point in enumerate(points)
     )
+
+
+def _added(point: Points, others: Points, edge: Points) -> float:
+    """Return the volume that ``point`` dominates and none of ``others`` does."""
+    import numpy as np
+
+    return float(np.prod(edge - point)) - _volume(np.maximum(others, point), edge)
 
 
 def progress(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[tuple[int, float]]:
@@ -77,45 +79,29 @@ def progress(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[tuple
     range beyond the worst, so that the extreme members count too. An objective that never varies
     is left out.
     """
-    done = sorted((r for r in rows if r.feasible and _complete(r, objectives)), key=_number)
+    import numpy as np
+
+    names = [goal.name for goal in objectives]
+    done = sorted((row for row in rows if row.feasible and row.complete(names)), key=_number)
     if not done:
         return []
-    costs = _costs(done, objectives)
-    spans = costs.max(axis=0) - costs.min(axis=0)
+    paid = costs(done, objectives)
+    spans = paid.max(axis=0) - paid.min(axis=0)
     varying = spans > 0
     if not varying.any():
         return [(row.trial, 1.0) for row in done]
-    unit = ((costs - costs.min(axis=0))[:, varying] / spans[varying]).tolist()
-    reference = [BEYOND] * len(unit[0])
-    box = math.prod(reference)
+    unit = (paid - paid.min(axis=0))[:, varying] / spans[varying]
+    edge = np.full(unit.shape[1], BEYOND)
+    box = float(np.prod(edge))
     grown: list[tuple[int, float]] = []
-    members: list[list[float]] = []
+    members, volume = unit[:0], 0.0
     for row, point in zip(done, unit, strict=True):
-        if not any(_covers(member, point) for member in members):
-            members = [member for member in members if not _covers(point, member)] + [point]
-            grown.append((row.trial, hypervolume(members, reference) / box))
-        else:
-            grown.append((row.trial, grown[-1][1]))
+        if not (members <= point).all(axis=1).any():
+            volume += _added(point, members, edge) / box
+            members = np.vstack([members[~(point <= members).all(axis=1)], point])
+        grown.append((row.trial, min(volume, 1.0)))
     return grown
-
-
-def _covers(point: Sequence[float], other: Sequence[float]) -> bool:
-    return all(x <= y for x, y in zip(point, other, strict=True))
 
 
 def _number(row: Row) -> int:
     return row.trial
-
-
-def _complete(row: Row, objectives: Sequence[Objective]) -> bool:
-    return all(math.isfinite(row.metrics.get(goal.name, math.nan)) for goal in objectives)
-
-
-def _costs(rows: Sequence[Row], objectives: Sequence[Objective]) -> npt.NDArray[np.float64]:
-    """Return rows x objectives with every column turned so that less is better."""
-    import numpy as np
-
-    signs = [-1.0 if goal.goal == "maximize" else 1.0 for goal in objectives]
-    return np.array(
-        [[s * row.metrics[g.name] for s, g in zip(signs, objectives, strict=True)] for row in rows]
-    )

@@ -1,4 +1,4 @@
-"""The what-if page: one HTML file that answers "which model fits?" offline, from the record."""
+"""The what-if page: one HTML file that tells which model fits, offline, from the record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
+from edgebench.metrics import Dtype, charted, in_dtype, limited, metric_of
 from edgebench.record import Row, StudyRecord
 from edgebench.report.boards import Board, fit_matrix
 from edgebench.report.document import (
@@ -18,12 +20,12 @@ from edgebench.report.document import (
     notes,
     verdict,
 )
-from edgebench.report.front import front
 from edgebench.report.table import plain, render
-from edgebench.units import label, quantity, text
+from edgebench.units import quantity, text
 
 WEB = Path(__file__).parent / "web"
-SCRIPTS = ("answers.js", "drawing.js", "page.js")  # one script, in this order
+SCRIPTS = ("front.js", "drawing.js", "page.js")  # one script, in this order
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 LAYER_KEYS = ("name", "op", "output_shape", "parameters", "macc", "live_bytes")
 
 
@@ -37,6 +39,7 @@ def page(record: StudyRecord, boards: Sequence[Board] = (), *, units: str = "dec
         "TITLE": html.escape(f"{record.study}: which model fits?"),
         "STYLE": _file("page.css"),
         "DATA": _embedded(data(record, boards, units=units)),
+        "DTYPE": record.dtype,
         "MATRIX": render(fit_matrix(record, boards), "html", units=units) if boards else "",
         "LIBRARY": _library(),
         "SCRIPT": "".join(map(_file, SCRIPTS)),
@@ -48,7 +51,8 @@ def page(record: StudyRecord, boards: Sequence[Board] = (), *, units: str = "dec
 
 def data(record: StudyRecord, boards: Sequence[Board], *, units: str) -> dict[str, object]:
     """Return what the page shows, with exact numbers; equal lists of layers are stored once."""
-    members = {row.trial for row in front(record.rows, record.objectives)}
+    members = {row.trial for row in record.front()}
+    axes = axes_shown(record.rows)
     stored: dict[str, int] = {}
     shapes: list[object] = []
     rows = []
@@ -62,22 +66,65 @@ def data(record: StudyRecord, boards: Sequence[Board], *, units: str) -> dict[st
             _row(row, record, on_front=row.trial in members, units=units)
             | {"layers": stored.get(key)}
         )
-    shown = metrics_shown(record)
     return {
         "study": record.study,
         "units": units,
+        "dtype": record.dtype,
         "objectives": [[goal.name, goal.goal] for goal in record.objectives],
         "notes": notes(record),
-        "axes": axes_shown(record.rows),
-        "metrics": shown,
-        "labels": {name: label(name) for name in {n for r in record.rows for n in r.metrics}},
-        "images": {name: images_behind(name, record) for name in shown if "accuracy" in name},
+        "axes": axes,
+        "metrics": metrics_shown(record),
+        "figures": _figures(record),
+        "limits": _limits(record),
         "boards": [[board.name, board.flash_bytes, board.ram_bytes] for board in boards],
-        "budget": dict(record.budget or {}),
         "target": record.target,
         "rows": rows,
         "layers": shapes,
     }
+
+
+def _figures(record: StudyRecord) -> dict[str, dict[str, object]]:
+    """Return what the table of metrics says of every figure of the record, by its name."""
+    recorded = {name for row in record.rows for name in (*row.metrics, *row.curves)}
+    recorded |= {goal.name for goal in record.objectives}
+    known = {name: metric_of(name) for name in sorted(recorded)}
+    return {
+        name: {
+            "title": metric.title,
+            "unit": metric.unit,
+            "goal": metric.goal,
+            "dtype": metric.dtype,
+            "twin": metric.twin if metric.twin in recorded else "",
+            "images": images_behind(name, record),
+            "per_epoch": metric.per_epoch,
+        }
+        for name, metric in known.items()
+    }
+
+
+def _limits(record: StudyRecord) -> list[dict[str, object]]:
+    """Return the sliders: the costs that are charted, and whatever else the budget limits.
+
+    Each has its figure by data type, the memory of a board that sets it, and the study's own
+    limit. A limit on the model that does not ship bounds the same figure in either type.
+    """
+    bounds = {metric.name: limit for metric, limit in limited(record.budget)}
+    sliders: dict[str, dict[str, object]] = {}
+    for metric in [*charted(record.dtype), *map(metric_of, bounds)]:
+        fixed = metric.dtype != record.dtype
+        names = {dtype: metric.name if fixed else in_dtype(metric.name, dtype) for dtype in DTYPES}
+        sliders.setdefault(
+            metric.name,
+            {
+                "id": metric.memory if metric.memory and not fixed else metric.key,
+                "title": f"{metric.figure} {metric.dtype}" if fixed else metric.figure,
+                "memory": None if fixed else metric.memory,
+                "unit": metric.unit,
+                "names": names,
+                "budget": bounds.get(metric.name),
+            },
+        )
+    return list(sliders.values())
 
 
 def _row(row: Row, record: StudyRecord, *, on_front: bool, units: str) -> dict[str, object]:
@@ -94,8 +141,8 @@ def _row(row: Row, record: StudyRecord, *, on_front: bool, units: str) -> dict[s
         "on_front": on_front,
         "params": plain(row.params),
         "metrics": metrics,
-        "texts": {k: text(v, units) for k, v in row.params.items()}
-        | {k: text(quantity(k, v), units) for k, v in row.metrics.items()},
+        "texts": {k: text(quantity(k, v), units) for k, v in row.metrics.items()}
+        | {k: written for k, v in row.params.items() if (written := text(v, units)) != str(v)},
         "curves": curves,
     }
 

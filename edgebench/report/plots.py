@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
@@ -19,30 +20,26 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
-from edgebench.record import Objective, Row, StudyRecord
+from edgebench.metrics import charted, metric_of
+from edgebench.record import Objective, Row, State, StudyRecord
 from edgebench.report.boards import Board
 from edgebench.report.document import images_behind, metrics_shown
 from edgebench.report.front import front, progress, ranked
 from edgebench.report.intervals import wilson
-from edgebench.units import Bytes, Count, label, text
+from edgebench.units import label, quantity, text
 
 # Okabe and Ito's palette, with a mark and a dash for each, so that grey print tells them apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 MARKS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":")
 LIMIT = "#a63c06"
-COSTS = {
-    "rom": "footprint/rom_bytes",
-    "ram": "footprint/ram_bytes",
-    "macc": "footprint/macc",
-}
 
 
 def figures(record: StudyRecord, boards: Sequence[Board] = ()) -> Iterator[tuple[str, Figure]]:
     """Yield (file stem, figure) of everything the record has the data for."""
-    for short, metric in COSTS.items():
-        if any(metric in row.metrics for row in record.rows):
-            yield f"accuracy-{short}", trade_off(record, metric, boards)
+    for cost in charted(record.dtype):
+        if any(cost.name in row.metrics for row in record.rows):
+            yield f"accuracy-{cost.stem}", trade_off(record, cost.name, boards)
     if any(row.curves for row in record.rows):
         yield "learning-curves", learning_curves(record)
     if progress(record.rows, record.objectives):
@@ -89,30 +86,45 @@ def trade_off(record: StudyRecord, metric: str, boards: Sequence[Board] = ()) ->
 
 
 def learning_curves(record: StudyRecord, curve: str = "val/accuracy") -> Figure:
-    """Draw one thin line a trial and the median of each family over the epochs."""
+    """Draw one thin line a trial and the median of each family's whole trials over the epochs.
+
+    A pruned trial is a dotted line that ends in a cross; its few epochs are in no median.
+    """
     figure, axes = _canvas()
     for index, (family, _, colour) in enumerate(_families(record.rows)):
-        curves = [
-            np.asarray(row.curves[curve], dtype=float)
-            for row in record.rows
+        rows = [
+            row for row in record.rows
             if row.params.get("model.family") == family and len(row.curves.get(curve, ())) > 0
-        ]
-        for values in curves:
-            axes.plot(range(1, len(values) + 1), values, color=colour, lw=0.6, alpha=0.3)
-        if curves:
-            padded = np.full((len(curves), max(map(len, curves))), np.nan)
-            for line, values in zip(padded, curves, strict=True):
-                line[: len(values)] = values
-            middle = np.nanmedian(padded, axis=0)
+        ]  # fmt: skip
+        whole = [row for row in rows if row.state != State.PRUNED]
+        for row in rows:
+            values = row.curves[curve]
+            pruned = row.state == State.PRUNED
+            axes.plot(
+                range(1, len(values) + 1), values, ":" if pruned else "-", color=colour, lw=0.6,
+                alpha=0.5 if pruned else 0.3, marker="x", markevery=[-1] if pruned else [], ms=4,
+            )  # fmt: skip
+        if whole:
+            middle = _median([row.curves[curve] for row in whole])
             dash = DASHES[index % len(DASHES)]
-            name = f"{family}, median of {len(curves)}"
+            name = f"{family}, median of {len(whole)}"
             axes.plot(range(1, len(middle) + 1), middle, dash, color=colour, lw=2.2, label=name)
-            axes.legend(loc="lower right", fontsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if "accuracy" in curve:
+    if metric_of(curve).unit == "share":
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set(xlabel="epoch", ylabel=curve, title=f"{record.study}: learning curves by family")
+    axes.set(xlabel="epoch", ylabel=label(curve))
+    axes.set_title(f"{record.study}: learning curves by family")
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure
+
+
+def _median(curves: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+    """Return the median of each epoch over the curves that have it."""
+    padded = np.full((len(curves), max(map(len, curves))), np.nan)
+    for line, values in zip(padded, curves, strict=True):
+        line[: len(values)] = values
+    middle: npt.NDArray[np.float64] = np.nanmedian(padded, axis=0)
+    return middle
 
 
 def hypervolume_curve(record: StudyRecord) -> Figure:
@@ -129,7 +141,7 @@ def hypervolume_curve(record: StudyRecord) -> Figure:
 
 
 def confusion_matrix(row: Row, classes: Sequence[str] = ()) -> Figure:
-    """Draw the share of each true class (rows) that was called each class (columns)."""
+    """Draw the share of each true class (rows) that was predicted each class (columns)."""
     counts = np.asarray(row.confusion, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = list(classes) if len(classes) == len(counts) else [str(i) for i in range(len(counts))]
@@ -139,12 +151,14 @@ def confusion_matrix(row: Row, classes: Sequence[str] = ()) -> Figure:
     if len(counts) <= 20:
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
         axes.set_yticks(range(len(names)), names, fontsize=8)
-        for (true, called), share in np.ndenumerate(shares):
+        for (true, predicted), share in np.ndenumerate(shares):
             ink = "black" if share > 0.55 else "white"
-            count = str(int(counts[true, called]))
-            axes.text(called, true, count, ha="center", va="center", color=ink, fontsize=7)
+            count = str(int(counts[true, predicted]))
+            axes.text(predicted, true, count, ha="center", va="center", color=ink, fontsize=7)
     axes.grid(visible=False)
-    axes.set(xlabel="called", ylabel="true class", title=f"{row.name}: confusion, image counts")
+    axes.set(
+        xlabel="predicted class", ylabel="true class", title=f"{row.name}: confusion, image counts"
+    )
     return figure
 
 
@@ -196,7 +210,7 @@ def _columns(rows: Sequence[Row], x: str, y: str) -> tuple[list[float], list[flo
 def _limits(axes: Axes, record: StudyRecord, metric: str, boards: Sequence[Board]) -> None:
     """Draw the budget and the boards' limits within reach; lines close together share a label."""
     left = {board.name: _left(board, metric) for board in boards}
-    own = (record.budget or {}).get(metric.partition("/")[2])
+    own = (record.budget or {}).get(metric_of(metric).key)
     left |= {f"budget{f' ({record.target})' if record.target else ''}": own}
     low, high = axes.get_xlim()
     near = [(edge, name) for name, edge in left.items() if edge and low / 2 <= edge <= high * 2]
@@ -216,16 +230,16 @@ def _limits(axes: Axes, record: StudyRecord, metric: str, boards: Sequence[Board
 
 
 def _left(board: Board, metric: str) -> int | None:
-    return {COSTS["rom"]: board.flash_bytes, COSTS["ram"]: board.ram_bytes}.get(metric)
+    left = {"flash": board.flash_bytes, "ram": board.ram_bytes}
+    return left.get(metric_of(metric).memory or "")
 
 
 def _cost_axis(axes: Axes, metric: str) -> None:
-    kind = Bytes if metric.endswith("_bytes") else Count
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(kind(value))))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(metric, value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label(metric))
 
 
-def _short(value: Bytes | Count) -> str:
-    return text(value).replace(".00", "")
+def _short(metric: str, value: float) -> str:
+    return text(quantity(metric, value)).replace(".00", "")

@@ -7,11 +7,13 @@ import html
 import io
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.units import text
 
+NARROWEST = 24  # characters in which a last column is still worth reading
 FORMATS = ("table", "markdown", "csv", "json", "html")
 
 
@@ -22,12 +24,15 @@ def render(
     columns: Sequence[str] | None = None,
     title: str | None = None,
     units: str = "decimal",
+    width: int | None = None,
 ) -> str:
     """Return ``rows`` as an aligned table, markdown, csv, json or html, ending in a newline.
 
     ``columns`` chooses and orders the keys; by default all of them, in order of first appearance.
     csv and json carry exact numbers; the others write `Bytes`, `Count` and the like with units.
-    ``title`` is left out of csv and json. Raises EdgebenchError on an unknown format.
+    ``title`` is left out of csv and json. An aligned table of more than ``width`` characters wraps
+    its last column, or writes it under each row where little room is left. Raises EdgebenchError
+    on an unknown format.
     """
     if format not in FORMATS:
         raise EdgebenchError(unknown("format", format, FORMATS))
@@ -38,7 +43,9 @@ def render(
         return _csv(rows, keys)
     cells = [[_line(text(row.get(key), units)) for key in keys] for row in rows]
     right = [_numeric([row.get(key) for row in rows]) for key in keys]
-    writer = {"table": _aligned, "markdown": _markdown, "html": _html}[format]
+    if format == "table":
+        return _aligned(keys, cells, right, title, width)
+    writer = _markdown if format == "markdown" else _html
     return writer(keys, cells, right, title)
 
 
@@ -64,20 +71,39 @@ def _csv(rows: Sequence[Mapping[str, object]], keys: Sequence[str]) -> str:
 
 
 def _aligned(
-    keys: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], title: str | None
+    keys: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    right: Sequence[bool],
+    title: str | None,
+    width: int | None,
 ) -> str:
     widths = [max(map(len, column)) for column in zip(keys, *cells, strict=True)]
+    begins = sum(widths[:-1]) + 2 * (len(widths) - 1)  # of the last column
+    room = None if width is None or begins + widths[-1] <= width else width - begins
+    if room is not None:
+        widths[-1] = max(room, len(keys[-1]))
 
-    def line(texts: Sequence[str]) -> str:
+    def line(texts: Sequence[str]) -> list[str]:
+        first, *more = _wrapped(texts[-1], room, width)
         padded = [
-            value.rjust(width) if flush else value.ljust(width)
-            for value, width, flush in zip(texts, widths, right, strict=True)
+            value.rjust(wide) if flush else value.ljust(wide)
+            for value, wide, flush in zip([*texts[:-1], first], widths, right, strict=True)
         ]
-        return "  ".join(padded).rstrip()
+        indent = begins if room is not None and room >= NARROWEST else 4
+        return ["  ".join(padded).rstrip(), *(f"{' ' * indent}{part}" for part in more)]
 
-    rule = "  ".join("─" * width for width in widths)
-    lines = [line(keys), rule, *map(line, cells)] if keys else []
+    rule = "  ".join("─" * wide for wide in widths)
+    lines = [*line(keys), rule, *(part for row in cells for part in line(row))] if keys else []
     return "\n".join([*([title, ""] if title else []), *lines]) + "\n"
+
+
+def _wrapped(value: str, room: int | None, width: int | None) -> list[str]:
+    """Return the lines of a last cell: the first stands in the row, the others under it."""
+    if room is None or width is None or len(value) <= room:
+        return [value]
+    if room >= NARROWEST:
+        return textwrap.wrap(value, room)
+    return ["", *textwrap.wrap(value, max(width - 4, NARROWEST))]
 
 
 def _markdown(

@@ -1,35 +1,75 @@
-"""Optuna's side of a study: which candidate comes next, and what was already answered."""
+"""Optuna's side of a study: which candidate comes next, and what was already answered.
+
+Optuna's store keeps one trial a candidate, written in one transaction when it begins and in one
+when it ends. The sampler draws from a copy in memory that holds a bounded part of the history, so
+that the cost of a draw does not grow with the number of trials recorded.
+"""
 
 from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from edgebench.errors import EdgebenchError
-from edgebench.record import Scalar
+from edgebench.record import Row, Scalar, State
 from edgebench.space import Axis, Sweep, TrialConfig
 from edgebench.tracking import create_store, sqlite_path
 
+FORMAT = 2
+"""The version of what a study keeps in Optuna's store."""
+CANDIDATE = "candidate"
+"""The attribute of a trial that says what it is: its key, its params, and a refused one's row."""
+STATE = "state"
+"""The attribute that tells how a trial ended, where Optuna's state alone does not."""
 REPEATS_BEFORE_CHOOSING = 3
 """After so many repeated proposals in a row a finite space is drawn from what is left of it."""
 ENDLESS_REPEATS = 100
+REFUSED_KEPT = 100
+TRAINED_KEPT = 1000
+"""The latest trials that the sampler learns from, of each kind; the best are always among them."""
+OPTUNA_STATES = {
+    State.RUNNING: TrialState.RUNNING,
+    State.FINISHED: TrialState.COMPLETE,
+    State.REFUSED: TrialState.PRUNED,
+    State.PRUNED: TrialState.PRUNED,
+    State.FAILED: TrialState.FAIL,
+    State.INTERRUPTED: TrialState.FAIL,
+}
+"""Optuna's state of each of ours; ours stands beside it, in the attribute ``state``."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-class Proposals:
-    """The candidates of one study: drawn by its sampler, never twice, told how they ended.
+@dataclass(frozen=True)
+class Proposal:
+    """A candidate that was drawn and not yet begun."""
 
-    A finished candidate is ``COMPLETE`` in Optuna; a refused one ``PRUNED``, with the constraints
-    that the sampler learns from; a failed or interrupted one ``FAIL``.
+    config: TrialConfig
+    drawn: Trial
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A candidate under way: its place in the store, and what the sampler will learn from."""
+
+    identity: int
+    config: TrialConfig
+    recorded: FrozenTrial
+    drawn: Trial | None
+
+
+class Sampler:
+    """The candidates of one study: drawn by Optuna, never twice, told how they ended.
 
     Raises:
         EdgebenchError: The study holds another search.
@@ -37,13 +77,18 @@ class Proposals:
 
     def __init__(self, sweep: Sweep, storage_url: str) -> None:
         self.sweep = sweep
-        self.study = _open_study(sweep, storage_url)
+        self._store = _Store(sweep, storage_url)
         configurations = sweep.configurations()
         self.space = None if configurations is None else {c.key: c for c in configurations}
-        self._done: dict[str, FrozenTrial] = {}
+        self._ended: dict[str, State] = {}
+        self._retries: dict[str, TrialConfig] = {}
+        self._begun: dict[int, _Begun] = {}
         self._repeats = 0
-        for trial in self.study.get_trials(deepcopy=False):
+        self._trained: list[FrozenTrial] = []
+        self._refused: deque[FrozenTrial] = deque(maxlen=REFUSED_KEPT)
+        for trial in self._store.trials():
             self._remember(trial)
+        self._renew_memory()
 
     @property
     def total(self) -> int:
@@ -51,97 +96,247 @@ class Proposals:
         sizes = [self.sweep.run_cap, None if self.space is None else len(self.space)]
         return min(size for size in sizes if size is not None)
 
-    def count(self, *states: str) -> int:
+    def count(self, *states: State) -> int:
         """Count the candidates of this search that ended in one of ``states``.
 
         Single configurations that another command added to the study do not count.
         """
         return sum(
-            trial.user_attrs["state"] in states and (self.space is None or key in self.space)
-            for key, trial in self._done.items()
+            state in states and (self.space is None or key in self.space)
+            for key, state in self._ended.items()
         )
 
-    def left_running(self) -> list[Trial]:
-        """Return the trials that an earlier process neither finished nor closed."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [Trial(self.study, frozen._trial_id) for frozen in running]  # noqa: SLF001 - the only way
-
-    def next(self, under_way: Collection[str]) -> tuple[Trial, TrialConfig] | None:
+    def next(self, under_way: Collection[str]) -> Proposal | None:
         """Return a candidate that was never tried, or None where the space has no more.
 
-        ``under_way`` are the keys of the candidates that are being run at this moment. A repeated
-        proposal is answered from the record: told the same values, not trained again.
+        ``under_way`` are the keys of the candidates that are being run at this moment. What was
+        cut off comes first. A repeated draw is answered in memory, and neither trained nor kept.
         """
         while self._repeats < ENDLESS_REPEATS:
             left = self._unexplored(under_way)
             if left is not None and not left:
                 return None
-            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            if left and not waiting:
-                self._steer(left)
-            trial = self.study.ask()
-            config = self.sweep.config(_suggest(trial, self.sweep.axes))
-            if config.key not in self._done and config.key not in under_way:
+            self._steer(left)
+            drawn = self._memory.ask()
+            config = self.sweep.config(_suggest(drawn, self.sweep.axes))
+            if config.key not in self._ended and config.key not in under_way:
                 self._repeats = 0
-                trial.set_user_attr("key", config.key)
-                return trial, config
-            self._answer_from_record(trial, config)
+                self._retries.pop(config.key, None)
+                return Proposal(config, drawn)
             self._repeats += 1
+            self._memory.tell(drawn, state=TrialState.FAIL)
         return None
 
-    def tell(
-        self, trial: Trial, state: str, metrics: Mapping[str, float], usage: Mapping[str, float]
-    ) -> None:
-        """Tell the sampler how a candidate ended: its values, or that there are none."""
-        for name, ratio in usage.items():
-            trial.set_constraint(name, ratio)
-        trial.set_user_attr("state", state)
-        if state == "finished":
-            self.study.tell(trial, [metrics[goal.name] for goal in self.sweep.objectives])
-        else:
-            pruned = state == "refused"
-            self.study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
-        self._remember(self.study.trials[trial.number])
+    def begin(self, proposal: Proposal, usage: Mapping[str, float]) -> int:
+        """Write a candidate that is going to be trained, and return its number."""
+        trial = self._recorded(proposal, State.RUNNING, usage, {})
+        number, identity = self._store.add(trial)
+        self._begun[number] = _Begun(identity, proposal.config, trial, proposal.drawn)
+        return number
 
-    def cut_off(self, trial: Trial) -> None:
-        """Close a trial that will not end, and have its candidate tried again."""
-        trial.set_user_attr("state", "interrupted")
-        params = dict(trial.params)
-        self.study.tell(trial, state=TrialState.FAIL)
-        self.study.enqueue_trial(params, user_attrs={"retry_of": trial.number})
+    def refuse(self, proposal: Proposal, usage: Mapping[str, float], row: Row) -> int:
+        """Write a candidate that is not going to be trained, with its row; return its number."""
+        kept = {"name": row.name, "reason": row.reason, "metrics": dict(row.metrics)}
+        trial = self._recorded(proposal, State.REFUSED, usage, kept)
+        number, _ = self._store.add(trial)
+        self._ended[proposal.config.key] = State.REFUSED
+        self._refused.append(trial)
+        self._learn(proposal.drawn, trial)
+        return number
+
+    def tell(self, number: int, state: State, metrics: Mapping[str, float]) -> None:
+        """Write how a candidate that was begun ended, and let the sampler learn from it."""
+        begun = self._begun.pop(number)
+        finished = state is State.FINISHED
+        values = [metrics[goal.name] for goal in self.sweep.objectives] if finished else None
+        self._store.end(begun.identity, state, values)
+        told = _ended(begun.recorded, state, values)
+        if state is State.INTERRUPTED:
+            self._retries[begun.config.key] = begun.config
+        else:
+            self._ended[begun.config.key] = state
+            self._trained.append(told)
+        self._learn(begun.drawn, told)
+
+    def left_running(self) -> list[int]:
+        """Return the trials that an earlier process neither finished nor closed."""
+        return sorted(self._begun)
+
+    def refused(self) -> Iterator[Row]:
+        """Yield the rows of all refused candidates, as the store holds them."""
+        for trial in self._store.trials():
+            if _state_of(trial) is State.REFUSED:
+                content = trial.user_attrs[CANDIDATE]
+                kept = {name: content[name] for name in ("name", "reason", "params", "metrics")}
+                yield Row(trial=trial.number, run_id="", state=State.REFUSED, **kept)
 
     def _remember(self, trial: FrozenTrial) -> None:
-        """Keep a candidate that came to an end as the answer to its repetitions."""
-        if trial.user_attrs.get("state") in {"finished", "refused", "failed"}:
-            self._done[trial.user_attrs["key"]] = trial
+        """Take a recorded trial into account: what came to an end is never tried again."""
+        state, content = _state_of(trial), trial.user_attrs[CANDIDATE]
+        key, config = content["key"], self.sweep.config(content["params"])
+        if state is State.RUNNING:
+            self._begun[trial.number] = _Begun(trial._trial_id, config, trial, None)  # noqa: SLF001 - the store's own key
+        elif state is State.INTERRUPTED:
+            self._retries[key] = config
+        else:
+            self._ended[key] = state
+            self._retries.pop(key, None)
+            (self._refused if state is State.REFUSED else self._trained).append(trial)
 
     def _unexplored(self, under_way: Collection[str]) -> list[TrialConfig] | None:
         """Return the configurations of a finite space that are left, or None for an endless one."""
         if self.space is None:
             return None
-        taken = {*under_way, *self._done}
+        taken = {*under_way, *self._ended}
         return [config for key, config in self.space.items() if key not in taken]
 
-    def _steer(self, left: list[TrialConfig]) -> None:
-        """Choose for the sampler: a grid goes in order, another one where it only repeats."""
-        if self.sweep.method == "grid":
-            self.study.enqueue_trial(dict(left[0].params))
-        elif self._repeats >= REPEATS_BEFORE_CHOOSING:
-            chosen = random.Random(f"{self.sweep.seed}/{len(self._done)}").choice(left)  # noqa: S311 - no secret
-            self.study.enqueue_trial(dict(chosen.params))
+    def _steer(self, left: Sequence[TrialConfig] | None) -> None:
+        """Choose for the sampler: what was cut off first, a grid in order, else no repetitions."""
+        chosen = None
+        if self._retries:
+            chosen = self._retries.pop(next(iter(self._retries)))
+        elif left and self.sweep.method == "grid":
+            chosen = left[0]
+        elif left and self._repeats >= REPEATS_BEFORE_CHOOSING:
+            chosen = random.Random(f"{self.sweep.seed}/{len(self._ended)}").choice(left)  # noqa: S311 - no secret
+        if chosen is not None:
+            self._memory.enqueue_trial(dict(chosen.params))
 
-    def _answer_from_record(self, trial: Trial, config: TrialConfig) -> None:
-        """Tell a repeated proposal what its first trial was told; it is not trained again."""
-        trial.set_user_attr("state", "duplicate")
-        first = self._done.get(config.key)
-        if first is None:  # it is being trained at this moment
-            self.study.tell(trial, state=TrialState.FAIL)
+    # What the sampler learns from -----------------------------------------------------------
+
+    def _recorded(
+        self,
+        proposal: Proposal,
+        state: State,
+        usage: Mapping[str, float],
+        kept: Mapping[str, Any],
+    ) -> FrozenTrial:
+        """Return a candidate as one trial: drawn params, constraints, and what was chosen in all.
+
+        In Optuna's store a refused candidate is ``PRUNED``, with the constraints that it breaks.
+        """
+        config, drawn = proposal.config, proposal.drawn
+        attributes = drawn.study.get_trials(deepcopy=False)[drawn.number].system_attrs
+        content = {"key": config.key, "params": dict(config.params), **kept}
+        if state is State.REFUSED:
+            content["state"] = state
+        return create_trial(
+            state=OPTUNA_STATES[state],
+            params=drawn.params,
+            distributions=drawn.distributions,
+            user_attrs={CANDIDATE: content},
+            system_attrs={
+                n: v for n, v in attributes.items() if "generation" in n
+            },  # a genetic sampler's
+            constraints=dict(usage),
+        )
+
+    def _learn(self, drawn: Trial | None, told: FrozenTrial) -> None:
+        """Tell the study in memory; one that grew beyond its bounds is begun anew."""
+        known = self._memory.get_trials(deepcopy=False)
+        if len(known) > 2 * (REFUSED_KEPT + TRAINED_KEPT) or self._refused_known > 2 * REFUSED_KEPT:
+            self._renew_memory()
             return
-        trial.set_user_attr("duplicate_of", first.number)
-        for name, ratio in first.constraints.items():
-            trial.set_constraint(name, ratio)
-        values = first.values if first.state == TrialState.COMPLETE else None
-        self.study.tell(trial, values, state=first.state)
+        self._refused_known += _state_of(told) is State.REFUSED
+        if drawn is None or drawn.study is not self._memory:
+            self._memory.add_trial(told)
+            return
+        for name, ratio in told.constraints.items():
+            drawn.set_constraint(name, ratio)
+        self._memory.tell(drawn, told.values, state=told.state)
+
+    def _renew_memory(self) -> None:
+        """Begin the study in memory with the latest trials, and the best of all."""
+        if len(self._trained) > TRAINED_KEPT:
+            everything = self._empty_memory()
+            everything.add_trials(self._trained)
+            front = {trial.number for trial in everything.best_trials}
+            older = [t for n, t in enumerate(self._trained[:-TRAINED_KEPT]) if n in front]
+            self._trained = older + self._trained[-TRAINED_KEPT:]
+        self._memory = self._empty_memory()
+        self._memory.add_trials([*self._trained, *self._refused])
+        self._refused_known = len(self._refused)
+
+    def _empty_memory(self) -> optuna.Study:
+        return optuna.create_study(
+            directions=[objective.goal for objective in self.sweep.objectives],
+            sampler=_optuna_sampler(self.sweep, len(self._ended)),
+        )
+
+
+def _state_of(trial: FrozenTrial) -> State:
+    """Return the state of a recorded trial; Optuna's own tells where it leaves no doubt."""
+    if trial.state is TrialState.COMPLETE:
+        return State.FINISHED
+    if trial.state is TrialState.RUNNING:
+        return State.RUNNING
+    return State(trial.user_attrs.get(STATE, trial.user_attrs[CANDIDATE].get("state")))
+
+
+def _ended(trial: FrozenTrial, state: State, values: Sequence[float] | None) -> FrozenTrial:
+    """Return ``trial`` as one that ended."""
+    return create_trial(
+        state=OPTUNA_STATES[state],
+        values=values,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs={**trial.user_attrs, STATE: state},
+        system_attrs=trial.system_attrs,
+    )
+
+
+class _Store:
+    """The study in Optuna's database: one transaction to add a trial, one or two to end it."""
+
+    def __init__(self, sweep: Sweep, url: str) -> None:
+        create_store(url, initialise)
+        self._storage = _storage(url)
+        study = optuna.create_study(
+            study_name=sweep.name,
+            storage=self._storage,
+            directions=[objective.goal for objective in sweep.objectives],
+            load_if_exists=True,
+        )
+        self._study = self._storage.get_study_id_from_name(sweep.name)
+        self._count = len(self._storage.get_all_trials(self._study, deepcopy=False))
+        known = study.user_attrs.get("sweep")
+        if known is None:
+            study.set_user_attr("format", FORMAT)
+            study.set_user_attr("sweep", sweep.fingerprint)
+        else:
+            _check(sweep, study.user_attrs.get("format", 1), known)
+
+    def trials(self) -> list[FrozenTrial]:
+        """Return every recorded trial, in order."""
+        return self._storage.get_all_trials(self._study, deepcopy=False)
+
+    def add(self, trial: FrozenTrial) -> tuple[int, int]:
+        """Write a trial whole; return its number and the store's key for it."""
+        identity = self._storage.create_new_trial(self._study, template_trial=trial)
+        self._count += 1  # nobody else adds one: the study's lock is held
+        return self._count - 1, identity
+
+    def end(self, identity: int, state: State, values: Sequence[float] | None) -> None:
+        """Write how a trial ended."""
+        if state is not State.FINISHED:  # Optuna's own state says it
+            self._storage.set_trial_user_attr(identity, STATE, state)
+        self._storage.set_trial_state_values(identity, OPTUNA_STATES[state], values)
+
+
+def _check(sweep: Sweep, found: int, known: Mapping[str, Any]) -> None:
+    """Raise EdgebenchError where a study of this name was another one, or in another format."""
+    if found != FORMAT:
+        raise EdgebenchError(
+            f"the study '{sweep.name}' was recorded in format {found} and this edgebench reads "
+            f"format {FORMAT}: move mlruns/ away, or give the sweep another name with --set "
+            f"name={sweep.name}-2"
+        )
+    if known != sweep.fingerprint:
+        raise EdgebenchError(
+            f"the study '{sweep.name}' holds another search: "
+            f"{', '.join(_differences(known, sweep.fingerprint))} changed; go on with the old "
+            f"file, or give this one its own name with --set name={sweep.name}-2"
+        )
 
 
 def _suggest(trial: Trial, axes: Sequence[Axis]) -> dict[str, Scalar]:
@@ -166,35 +361,14 @@ def _suggest(trial: Trial, axes: Sequence[Axis]) -> dict[str, Scalar]:
     return chosen
 
 
-def _open_study(sweep: Sweep, storage_url: str) -> optuna.Study:
-    """Open or create the study; raises EdgebenchError where it holds another search."""
-    create_store(storage_url, _initialise)
-    study = optuna.create_study(
-        study_name=sweep.name,
-        storage=_storage(storage_url),
-        directions=[objective.goal for objective in sweep.objectives],
-        load_if_exists=True,
-    )
-    known = study.user_attrs.get("sweep")
-    if known is None:
-        study.set_user_attr("sweep", sweep.fingerprint)
-    elif known != sweep.fingerprint:
-        raise EdgebenchError(
-            f"the study '{sweep.name}' holds another search: "
-            f"{', '.join(_differences(known, sweep.fingerprint))} changed; go on with the old "
-            f"file, or give this one its own name with --set name={sweep.name}-2"
-        )
-    study.sampler = _sampler(sweep, len(study.trials))
-    return study
-
-
 def _storage(url: str) -> RDBStorage:
     patient: dict[str, Any] = {"connect_args": {"timeout": 60}}  # seconds, for SQLite's one writer
     alive: dict[str, Any] = {"pool_pre_ping": True}  # a database server may have been restarted
     return RDBStorage(url, engine_kwargs=patient if sqlite_path(url) else alive)
 
 
-def _initialise(url: str) -> None:
+def initialise(url: str) -> None:
+    """Fill an empty SQLite file with Optuna's tables."""
     storage = _storage(url)
     storage.remove_session()
     storage.engine.dispose()
@@ -206,7 +380,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return found + [n for n in {**before, **after} if before.get(n) != after.get(n)]
 
 
-def _sampler(sweep: Sweep, trials: int) -> BaseSampler:
+def _optuna_sampler(sweep: Sweep, trials: int) -> BaseSampler:
     """Return the sampler; its seed moves on with the study, or a resumed one would repeat."""
     seed = int(np.random.SeedSequence([sweep.seed, trials]).generate_state(1)[0])
     cap = sweep.run_cap or 30

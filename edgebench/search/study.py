@@ -1,4 +1,4 @@
-"""Optuna proposes, workers run, MLflow records: ask -> run -> record -> tell, in one process.
+"""Optuna proposes, the gate measures, workers train, MLflow records: one coordinator a study.
 
 This process alone writes to both stores, so the count is exact and nothing races. A trial counts
 as done from the moment MLflow holds its state; after a kill at any instant the next start repairs
@@ -7,80 +7,32 @@ the rest: what was recorded is told to Optuna, what was cut off is closed and tr
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
+import dataclasses
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-import filelock
-from optuna.trial import Trial
-
-from edgebench.errors import EdgebenchError
-from edgebench.record import Facts, StudyRecord
+from edgebench.footprint import CONVENTIONS
+from edgebench.record import Facts, Row, State, StudyRecord
 from edgebench.report import front
-from edgebench.search.sampler import Proposals
-from edgebench.search.worker import Worker, crew, speaking
+from edgebench.search.dispatcher import Dispatcher, Job, WorkerDied
+from edgebench.search.progress import Event, Observer
+from edgebench.search.sampler import Proposal, Sampler
+from edgebench.search.settings import Settings
+from edgebench.search.stopping import EARLY_STOPPING
+from edgebench.search.tasks import Judge, Prepare
 from edgebench.space import INT8, Sweep, TrialConfig
-from edgebench.tracking import (
-    MODEL,
-    MODEL_INT8,
-    StudyLog,
-    read_study,
-    sqlite_path,
-)
-from edgebench.trial import Outcome
+from edgebench.tracking import MODEL, MODEL_INT8, StudyLog
+from edgebench.trial import CONVENTION, Gate, Outcome, gate
 
+LOG = logging.getLogger(__name__)
 REFUSALS_PER_RUN = 10
 """Refused candidates cost milliseconds and do not use up the cap, up to this many a run."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Where and how a sweep runs; none of it changes what is searched."""
-
-    storage: str
-    tracking_uri: str
-    data_dir: Path
-    workers: int = 1
-    device: str = "auto"
-    timeout: float | None = None
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something to show: a trial ``started``, an ``epoch`` of it, or its ``ended``.
-
-    ``done`` of ``total`` runs are finished; ``seconds_left`` is an estimate or None.
-    """
-
-    kind: str
-    name: str = ""
-    done: int = 0
-    total: int | None = None
-    epoch: int = 0
-    epochs: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    state: str = ""
-    reason: str | None = None
-    seconds_left: float | None = None
-
-
-Observer = Callable[[Event], None]
-
-
-@dataclass
-class _Job:
-    """A trial under way in a worker."""
-
-    trial: Trial
-    config: TrialConfig
-    name: str
-    run_id: str
-    started: float
+VIEWS_SECONDS = 15.0
+VIEWS_SHARE = 0.02
+"""The views are refreshed at most this often, and in at most this share of the time."""
 
 
 def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
@@ -91,168 +43,206 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             process is running it.
         KeyboardInterrupt: Passed on after the running trials have been closed.
     """
-    with crew(settings.workers, device=settings.device, data_dir=settings.data_dir) as workers:
-        workers[0].ask("prepare", sweep.dataset, sweep.seed)
-        facts: Facts = workers[0].receive().content  # before any store is made
-        with alone(sweep.name, settings.storage):
-            proposals = Proposals(sweep, settings.storage)
-            log = StudyLog(settings.tracking_uri, sweep.name)
-            log.begin_sweep(sweep, facts)
-            running = _Search(proposals, log, facts, workers, settings, observe)
-            status = "KILLED"
-            try:
-                running.recover()
-                running.go()
-                running.open_test_split()
-                status = "FINISHED"
-            finally:
-                running.recover()  # an interruption may strike anywhere, between the stores too
-                log.end_sweep(status, running.counts())
-                log.refresh_views(pictures=status == "FINISHED")
-    return read_study(sweep.name, tracking_uri=settings.tracking_uri)
+    stopping = EARLY_STOPPING[sweep.early_stop](sweep)
+    with settings.open_pool() as pool, settings.alone(sweep.name):
+        dispatcher = Dispatcher(pool, stopping)
+        first = sweep.first()
+        facts: Facts = dispatcher.ask(Prepare(first))  # before any store is made
+        sampler = Sampler(sweep, settings.storage)
+        log = StudyLog(settings.tracking_uri, sweep.name)
+        log.begin_sweep(sweep, facts, f"{CONVENTION} ({CONVENTIONS[CONVENTION].title})")
+        running = _Search(sampler, log, dispatcher, settings, observe, {first.data_key: facts})
+        status = "KILLED"
+        try:
+            running.recover()
+            dispatcher.run(running)
+            running.open_test_split()
+            status = "FINISHED"
+        finally:
+            running.recover()  # an interruption may strike anywhere, between the stores too
+            log.end_sweep(status, running.counts())
+            log.refresh_views(pictures=status == "FINISHED")
+        return log.record()
 
 
 @dataclass
 class _Search:
     """A search under way; all of it can be rebuilt from the stores."""
 
-    proposals: Proposals
+    sampler: Sampler
     log: StudyLog
-    facts: Facts
-    workers: Sequence[Worker]
+    dispatcher: Dispatcher
     settings: Settings
     observe: Observer
-    jobs: dict[Worker, _Job] = field(default_factory=dict)
+    facts: dict[str, Facts]
     seconds: list[float] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+    views_due: float = field(default_factory=lambda: time.monotonic() + VIEWS_SECONDS)
+
+    @property
+    def sweep(self) -> Sweep:
+        """What is searched."""
+        return self.sampler.sweep
+
+    # What was left --------------------------------------------------------------------------
 
     def recover(self) -> None:
         """Settle what was left: recorded trials are told, others closed and tried again."""
-        self.jobs.clear()
-        for trial in self.proposals.left_running():
-            run_id = trial.user_attrs.get("run_id")
-            row = self.log.close_finished(run_id) if run_id else None
+        self.dispatcher.running.clear()
+        for number in self.sampler.left_running():
+            run_id = self.log.run_of(number)
+            row = self.log.close_ended(run_id) if run_id else None
             if row is None:
-                self.proposals.cut_off(trial)
+                self.sampler.tell(number, State.INTERRUPTED, {})
             else:
-                self.proposals.tell(trial, row.state, row.metrics, {})
+                self.sampler.tell(number, row.state, row.metrics)
         for run_id in self.log.unfinished():
-            self.log.interrupt(run_id)
+            if self.log.close_ended(run_id) is None:
+                self.log.interrupt(run_id)
+        self.log.refused_again(self.sampler.refused())
 
-    def go(self) -> None:
-        """Ask, run, record and tell until nothing is left to do."""
-        while True:
-            self._assign()
-            if not self.jobs:
-                return
-            for worker in speaking(list(self.jobs)):
-                self._hear(worker)
+    # Trials ---------------------------------------------------------------------------------
 
-    def open_test_split(self) -> None:
-        """Examine the models of the front's members on the test split, each once."""
-        sweep = self.proposals.sweep
-        models = {"test/accuracy": MODEL}
-        if sweep.int8:
-            models[f"test/accuracy{INT8}"] = MODEL_INT8
-        for row in front(self.log.rows(), sweep.objectives):
-            if "test/accuracy" in row.metrics:
-                continue
-            accuracies = {}
-            for metric, name in models.items():
-                model = self.log.model_of(row.run_id, name)
-                self.workers[0].ask("examine", model, sweep.config(row.params))
-                accuracies[metric] = self.workers[0].receive().content
-            self.log.log_test(row.run_id, accuracies)
-
-    def counts(self) -> dict[str, float]:
-        """Return how many trials finished, were refused and failed."""
-        states = ("finished", "refused", "failed")
-        return {f"trials/{state}": self.proposals.count(state) for state in states}
-
-    def _assign(self) -> None:
-        """Give every idle worker a candidate, as long as there is one to give."""
-        for worker in self.workers:
-            if worker in self.jobs or not self._wanted():
-                continue
-            proposal = self.proposals.next({job.config.key for job in self.jobs.values()})
+    def following(self) -> Job | None:
+        """Return the next trial to run: drawn, measured, and begun in both stores."""
+        while self._wanted():
+            under_way = {job.config.key for job in self.dispatcher.running.values()}
+            proposal = self.sampler.next(under_way)
             if proposal is None:
-                return
-            self._begin(worker, *proposal)
+                return None
+            facts = self._facts(proposal.config)
+            shape, classes = facts.input_shape, len(facts.classes)
+            measured = gate(proposal.config, self.sweep.budget, shape, classes)
+            if measured.refusal is None:
+                return self._begin(proposal, measured)
+            self._refuse(proposal, measured)
+        return None
 
     def _wanted(self) -> bool:
-        limit, total = self.settings.timeout, self.proposals.total
+        limit, total = self.settings.timeout, self.sampler.total
         if limit and time.monotonic() - self.started > limit:
             return False
-        if self.proposals.count("refused") >= REFUSALS_PER_RUN * total:
+        if self.sampler.count(State.REFUSED) >= REFUSALS_PER_RUN * total:
             return False
-        return self.proposals.count("finished", "failed") + len(self.jobs) < total
+        return self._done() + len(self.dispatcher.running) < total
 
-    def _begin(self, worker: Worker, trial: Trial, config: TrialConfig) -> None:
-        sweep = self.proposals.sweep
-        name = f"trial-{trial.number:04d}-{config.label(sweep.varied)}"
-        run_id = self.log.begin_trial(trial.number, config, name)
-        trial.set_user_attr("run_id", run_id)
-        self.jobs[worker] = _Job(trial, config, name, run_id, time.monotonic())
-        self._show("started", self.jobs[worker])
-        worker.ask("trial", config, sweep.budget)
+    def _done(self) -> int:
+        return self.sampler.count(State.FINISHED, State.PRUNED, State.FAILED)
 
-    def _hear(self, worker: Worker) -> None:
-        job = self.jobs[worker]
-        outcome = heard(worker, self.log, job.run_id, partial(self._show, "epoch", job))
-        if outcome:
-            self._end(job, outcome)
-            del self.jobs[worker]
+    def _facts(self, config: TrialConfig) -> Facts:
+        """Return what the candidate is trained on; asked of a worker once for each data option."""
+        if config.data_key not in self.facts:
+            self.facts[config.data_key] = self.dispatcher.ask(Prepare(config))
+        return self.facts[config.data_key]
 
-    def _end(self, job: _Job, outcome: Outcome) -> None:
+    def _name(self, number: int, config: TrialConfig) -> str:
+        return f"trial-{number:04d}-{config.label(self.sweep.varied)}"
+
+    def _begin(self, proposal: Proposal, measured: Gate) -> Job:
+        number = self.sampler.begin(proposal, measured.usage)
+        name = self._name(number, proposal.config)
+        run_id = self.log.begin_trial(number, proposal.config, name, measured)
+        job = Job(number, proposal.config, measured, name, run_id)
+        self._show("started", job)
+        return job
+
+    def _refuse(self, proposal: Proposal, measured: Gate) -> None:
+        """Keep a candidate that is not trained: a row of the study, no run."""
+        config = proposal.config
+        row = Row(
+            trial=-1,
+            run_id="",
+            name=config.label(self.sweep.varied),
+            state=State.REFUSED,
+            reason=measured.refusal,
+            params=config.params,
+            metrics=measured.metrics,
+        )
+        number = self.sampler.refuse(proposal, measured.usage, row)
+        row = dataclasses.replace(row, trial=number, name=self._name(number, config))
+        self.log.refuse(row)
+        self.tick()
+        job = Job(number, config, measured, row.name, "")
+        self._show("ended", job, state=row.state, reason=row.reason, metrics=row.metrics)
+
+    def epoch(self, job: Job, number: int, metrics: Mapping[str, float]) -> None:
+        """Keep and show an epoch."""
+        self.log.log_epoch(job.run_id, number, metrics)
+        self._show("epoch", job, epoch=number, metrics=metrics)
+
+    def retried(self, job: Job) -> None:
+        """Write that a worker died in this trial."""
+        self.log.log_deaths(job.run_id, job.deaths)
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
         """Record first, then tell: a kill in between is repaired from the record."""
-        self.log.end_trial(job.run_id, job.config, self.facts, outcome)
-        self.proposals.tell(job.trial, outcome.state, outcome.metrics, outcome.usage)
-        self.log.refresh_views(job.run_id)
-        if outcome.state == "finished":
+        row = row_of(job, outcome)
+        self.log.end_trial(row, job.config, self._facts(job.config), job.gate, outcome)
+        self.sampler.tell(job.number, outcome.state, outcome.metrics)
+        if outcome.state is State.FINISHED:
             self.seconds.append(time.monotonic() - job.started)
         self._show(
             "ended", job, state=outcome.state, reason=outcome.reason, metrics=outcome.metrics
         )
 
-    def _show(self, kind: str, job: _Job, **details: Any) -> None:
-        done, total = self.proposals.count("finished", "failed"), self.proposals.total
+    def tick(self) -> None:
+        """Write what is due by the clock."""
+        self.log.flush_if_due()
+        now = time.monotonic()
+        if now >= self.views_due:
+            self.log.refresh_views()
+            took = time.monotonic() - now
+            self.views_due = time.monotonic() + max(VIEWS_SECONDS, took / VIEWS_SHARE)
+
+    def _show(self, kind: Any, job: Job, **details: Any) -> None:
+        done, total = self._done(), self.sampler.total
         left = None
         if self.seconds:
-            rounds = (total - done) / len(self.workers)
+            rounds = (total - done) / self.dispatcher.pool.size
             left = rounds * sum(self.seconds) / len(self.seconds)
         epochs = job.config.recipe.epochs
-        self.observe(
-            Event(kind, job.name, done, total, epochs=epochs, seconds_left=left, **details)
-        )
+        objective = self.sweep.objectives[0].name
+        event = Event(kind, job.name, done, total, epochs=epochs, objective=objective)
+        self.observe(dataclasses.replace(event, seconds_left=left, **details))
+
+    # The end --------------------------------------------------------------------------------
+
+    def open_test_split(self) -> None:
+        """Measure the models of the front's members on the test split, each once."""
+        models = {"test/accuracy": MODEL}
+        if self.sweep.int8:
+            models[f"test/accuracy{INT8}"] = MODEL_INT8
+        members = front(self.log.record().rows, self.sweep.objectives)
+        unread = [row for row in members if "test/accuracy" not in row.metrics]
+        if not unread:
+            return
+        opening = self.log.open_test_split("sweep", {"trials": [row.trial for row in unread]})
+        for row in unread:
+            exported = {
+                metric: self.log.model_of(row.run_id, name) for metric, name in models.items()
+            }
+            config = self.sweep.config(row.params)
+            try:
+                accuracies = self.dispatcher.ask(Judge(config, exported, opening))
+            except WorkerDied as death:
+                LOG.warning("%s goes without a test accuracy: %s", row.name, death)
+                continue
+            self.log.log_metrics(row.run_id, accuracies)
+
+    def counts(self) -> dict[str, float]:
+        """Return how many trials ended in each state."""
+        states = (State.FINISHED, State.PRUNED, State.REFUSED, State.FAILED)
+        return {f"trials/{state}": self.sampler.count(state) for state in states}
 
 
-def heard(worker: Worker, log: StudyLog, run_id: str, show: Callable[..., None]) -> Outcome | None:
-    """Take a worker's next message on its trial: record and show an epoch, or return the outcome.
-
-    ``show`` is called with ``epoch`` (from 1) and ``metrics``. Raises EdgebenchError where the
-    trial was the user's mistake.
-    """
-    message = worker.receive()
-    if message.kind != "epoch":
-        outcome: Outcome = message.content
-        return outcome
-    number, metrics = message.content
-    log.log_epoch(run_id, number, metrics)
-    show(epoch=number, metrics=metrics)
-    return None
-
-
-@contextlib.contextmanager
-def alone(study: str, storage_url: str) -> Iterator[None]:
-    """Hold the study's lock; the system frees it when the process dies, however it dies."""
-    database = sqlite_path(storage_url)
-    folder = database.parent if database else Path(tempfile.gettempdir())
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(folder / f".{study}.lock", timeout=0):
-            yield
-    except filelock.Timeout:
-        raise EdgebenchError(
-            f"the study '{study}' is being run by another process; wait for it, or use --workers "
-            "to run several trials at once"
-        ) from None
+def row_of(job: Job, outcome: Outcome) -> Row:
+    """Return the row of a trial that ended, as reading it back would."""
+    return Row(
+        trial=job.number,
+        run_id=job.run_id,
+        name=job.name,
+        state=outcome.state,
+        reason=outcome.reason,
+        params=job.config.params,
+        metrics=outcome.metrics,
+    )

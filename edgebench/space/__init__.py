@@ -1,6 +1,22 @@
 """What may be searched: the sweep file, its axes, the budget, and the candidates they span."""
 
-from edgebench.space.candidates import INT8, Axis, Budget, Sweep, TrialConfig
+from edgebench.metrics import INT8
+from edgebench.space.axis import Axis
+from edgebench.space.budget import Budget
+from edgebench.space.candidates import TrialConfig
 from edgebench.space.file import build, load
+from edgebench.space.schema import SECTIONS, Place, places
+from edgebench.space.sweep import Sweep
 
-__all__ = ["INT8", "Axis", "Budget", "Sweep", "TrialConfig", "build", "load"]
+__all__ = [
+    "INT8",
+    "SECTIONS",
+    "Axis",
+    "Budget",
+    "Place",
+    "Sweep",
+    "TrialConfig",
+    "build",
+    "load",
+    "places",
+]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgebench.errors import nearest, unknown
 from edgebench.models import MODELS
 from edgebench.record import Scalar
-from edgebench.registry import Option, active_options, options
-from edgebench.space.candidates import FAMILY, Axis
-from edgebench.training import Recipe
+from edgebench.registry import options
+from edgebench.space.axis import Axis
+from edgebench.space.schema import FAMILY, SECTIONS, axis_names, having, places, selections
 
 Distribution = Literal[
     "constant",
@@ -159,71 +159,100 @@ def _no_choice(value: Scalar, choices: Iterable[Scalar]) -> str:
 
 
 def _option_mistakes(axis: Axis, axes: Mapping[str, Axis]) -> list[str]:
-    """Check an axis against the signatures of the families, or of the recipe."""
+    """Check an axis against the signatures of all that it can reach."""
     path = f"parameters.{axis.name}"
-    tried = axis.values or (_number(axis, axis.low), _number(axis, axis.high))
-    if axis.name == FAMILY:
-        wrong = [value for value in tried if value not in MODELS]
-        return [f"{path}: {unknown(MODELS.kind, str(value), MODELS)}" for value in wrong]
     section, _, option = axis.name.partition(".")
-    if section == "train":
-        known = _options_with_members(Recipe)
-        if option not in known:
-            return [f"{path}: {unknown('option of train', option, known)}"]
-        return _value_mistakes(known[option], tried, path)
-    if section != "model":
-        names = [FAMILY, *(f"train.{name}" for name in _options_with_members(Recipe))]
-        names += [
-            f"model.{name}" for family in MODELS.values() for name in _options_with_members(family)
-        ]
-        return [f"{path}: {unknown('axis', axis.name, set(names))}"]
-    return _family_mistakes(axis, axes, option, tried)
+    if section not in SECTIONS:
+        return [f"{path}: {unknown('axis', axis.name, axis_names())}"]
+    if option not in places(section):
+        return [f"{path}: {unknown(f'option of {section}', option, _reachable(section, axes))}"]
 
+    def possible(selector: str) -> tuple[Scalar, ...] | None:
+        values = axis.when.get(selector)
+        if values is None and selector in axes:
+            values = axes[selector].choices() or ()
+        registry = places(section)[selector.partition(".")[2]][0].option.registry
+        return None if values is None else tuple(v for v in values if v in (registry or ()))
 
-def _family_mistakes(
-    axis: Axis, axes: Mapping[str, Axis], option: str, tried: Sequence[Scalar]
-) -> list[str]:
-    path = f"parameters.{axis.name}"
-    searched = axes[FAMILY].choices() if FAMILY in axes else ()
-    families = [name for name in axis.when.get(FAMILY, searched or ()) if name in MODELS]
-    having = [name for name in families if option in _options_with_members(MODELS[str(name)])]
-    if not having:
-        known = {name for family in families for name in _options_with_members(MODELS[str(family)])}
-        return [f"{path}: {unknown('option of model', option, known)}"] if families else []
-    lacking = [str(name) for name in families if name not in having]
+    owners, lacking = [], []
+    for chosen in selections(section, option, possible):
+        known = having(section, chosen)
+        if option in known:
+            owners.append(known[option])
+        else:
+            lacking.append(chosen)
     if lacking:
-        only = having[0] if len(having) == 1 else "[" + ", ".join(map(str, having)) + "]"
-        return [
-            f"{path}: {', '.join(lacking)} has no option '{option}'; add when: {{{FAMILY}: {only}}}"
-        ]
-    # Families may bound the same option differently: a value must suit all that it reaches.
-    every = [
-        mistake
-        for name in having
-        for mistake in _value_mistakes(
-            _options_with_members(MODELS[str(name)])[option], tried, path
+        several = _lacking_mistakes if owners else _not_reached
+        return several(axis, axes, lacking)
+    # Members may bound the same option differently: a value must suit all that it reaches.
+    tried = axis.values or (_number(axis, axis.low), _number(axis, axis.high))
+    found = [f"{path}: {rule}" for one in owners for value in tried if (rule := one.mistake(value))]
+    return list(dict.fromkeys(found))
+
+
+def _reachable(section: str, axes: Mapping[str, Axis]) -> list[str]:
+    """Return the options that the chosen members of a section have, to name the nearest of."""
+    found: dict[str, None] = {}
+    for option in places(section):
+        chosen = selections(
+            section, option, lambda name: axes[name].choices() if name in axes else None
         )
-    ]
-    return list(dict.fromkeys(every))
+        if any(option in having(section, one) for one in chosen):
+            found[option] = None
+    return list(found)
 
 
-def _options_with_members(factory: Callable[..., Any]) -> dict[str, Option]:
-    """Return the options of ``factory`` and of every member that one of them can choose."""
-    known = options(factory)
-    found = dict(known)
-    for name, option in known.items():
-        for member in option.registry or ():
-            found |= active_options(factory, {name: member})
+def _not_reached(
+    axis: Axis,
+    axes: Mapping[str, Axis],
+    lacking: Sequence[Mapping[str, Scalar]],  # noqa: ARG001 - one signature
+) -> list[str]:
+    """No chosen member has the option; say which axis would choose one that has."""
+    section, _, option = axis.name.partition(".")
+    path = f"parameters.{axis.name}"
+    by_selector = _owners(section, option)
+    selector = next(iter(by_selector))
+    if selector in axes or selector == FAMILY:
+        if FAMILY not in axes:
+            return []  # that mistake has its own message
+        return [f"{path}: {unknown(f'option of {section}', option, _reachable(section, axes))}"]
+    default = options(SECTIONS[section])[selector.partition(".")[2]].default
+    owning = _listed(by_selector[selector])
+    return [f"{path}: {default} has no option '{option}'; choose {selector}: {owning}"]
+
+
+def _lacking_mistakes(
+    axis: Axis, axes: Mapping[str, Axis], lacking: Sequence[Mapping[str, Scalar]]
+) -> list[str]:
+    """Some of the members that may be chosen have no such option: ask for the condition."""
+    section, _, option = axis.name.partition(".")
+    for selector, owning in _owners(section, option).items():
+        short = selector.partition(".")[2]
+        without = dict.fromkeys(str(one[short]) for one in lacking if one.get(short) not in owning)
+        if selector in axes and without:
+            choices = [str(value) for value in axes[selector].choices() or ()]
+            only = _listed([name for name in choices if name in owning] or list(owning))
+            lack = f"{', '.join(without)} has no option '{option}'"
+            return [f"parameters.{axis.name}: {lack}; add when: {{{selector}: {only}}}"]
+    return [f"parameters.{axis.name}: not every combination has the option '{option}'; add when"]
+
+
+def _owners(section: str, option: str) -> dict[str, list[str]]:
+    """Return the members that bring an option, by the axis that chooses them, innermost first."""
+    found: dict[str, list[str]] = {}
+    for place in places(section)[option]:
+        for selector, member in reversed(place.members):
+            names = found.setdefault(selector, [])
+            names += [] if member in names else [member]
     return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else "[" + ", ".join(names) + "]"
 
 
 def _number(axis: Axis, bound: float) -> Scalar:
     return int(bound) if axis.integer else float(bound)
-
-
-def _value_mistakes(option: Option, tried: Sequence[Scalar], path: str) -> list[str]:
-    found = (option.mistake(value) for value in tried)
-    return [f"{path}: {mistake}" for mistake in found if mistake]
 
 
 def _ordered(axes: Mapping[str, Axis], mistakes: list[str]) -> tuple[Axis, ...]:

@@ -1,111 +1,36 @@
-"""What a search may choose from: axes, objectives and a budget, and the candidates they span."""
+"""Candidates: what is trained, how it is told from every other candidate, and how it is named."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from edgebench.models import MODELS
-from edgebench.record import Objective, Scalar
-from edgebench.registry import bind, resolved
+from edgebench.data import DataOptions
+from edgebench.record import Scalar
+from edgebench.registry import bind
+from edgebench.space.schema import FAMILY, SEED, explicit, part, values_of
 from edgebench.training import Recipe
-from edgebench.units import label
 
-FIGURES = ("macs", "macc", "parameters", "rom_bytes", "ram_bytes", "activations_bytes")
-"""The figures of a footprint that are searched, limited and logged."""
-Method = Literal["tpe", "nsga2", "random", "grid"]
-INT8 = "_int8"
-BUDGET_FIGURES = (*FIGURES, *(f"{name}{INT8}" for name in FIGURES))
-METRICS = (
-    "val/accuracy_best",
-    f"val/accuracy{INT8}",
-    "time/train_s",
-    *(f"footprint/{name}" for name in BUDGET_FIGURES),
-)
-"""What a search may optimise: everything known without the test split."""
-GRID_LIMIT = 10_000
-FAMILY = "model.family"
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Limits that a candidate must meet before it is trained.
-
-    Attributes:
-        limits: The most of each figure (``rom_bytes``, ``ram_bytes_int8``, ...), in its unit.
-        target: The board that some of the limits come from, or None.
-    """
-
-    limits: Mapping[str, int]
-    target: str | None = None
-
-    def usage(self, figures: Mapping[str, int]) -> dict[str, float]:
-        """Return used / limit - 1 of each limited figure that is known; feasible iff all <= 0."""
-        return {n: figures[n] / limit - 1 for n, limit in self.limits.items() if n in figures}
-
-    def excess(self, figures: Mapping[str, int]) -> str | None:
-        """Say which limits ``figures`` break and by how much, or None."""
-        of_target = f" of {self.target}" if self.target else ""
-        broken = []
-        for name, ratio in self.usage(figures).items():
-            if ratio > 0:
-                used, limit, unit = figures[name], self.limits[name], " B" * ("bytes" in name)
-                broken.append(
-                    f"{label(f'footprint/{name}')} {used:,}{unit} is over {limit:,}{unit}"
-                    f"{of_target} by {used - limit:,}{unit}"
-                )
-        return "; ".join(broken) or None
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One parameter: a choice among ``values``, or a range from ``low`` to ``high``.
-
-    ``when`` names other axes and the values that make this one active.
-    """
-
-    name: str
-    values: tuple[Scalar, ...] = ()
-    low: float = 0
-    high: float = 0
-    step: float | None = None
-    log: bool = False
-    integer: bool = False
-    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
-
-    def active(self, chosen: Mapping[str, Scalar]) -> bool:
-        """Tell whether the axes ``chosen`` so far make this one part of the configuration."""
-        return all(chosen.get(other) in allowed for other, allowed in self.when.items())
-
-    def choices(self) -> tuple[Scalar, ...] | None:
-        """Return all values of a finite axis, or None for a continuous one."""
-        if self.values:
-            return self.values
-        if self.integer and not self.log:
-            return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
-        if self.integer:
-            return tuple(range(int(self.low), int(self.high) + 1))
-        if self.step is None:
-            return None
-        count = int((self.high - self.low) / self.step + 1e-9) + 1
-        return tuple(self.low + index * self.step for index in range(count))
+KEY_VERSION = 2
+"""Raised where the same choices train something else than before; written before every key."""
 
 
 @dataclass(frozen=True)
 class TrialConfig:
     """One candidate: the active axes as written, and what it is trained on.
 
-    ``seed`` decides weights, order and augmentation, ``split_seed`` the validation images.
+    ``base_seed`` decides weights, order and augmentation where ``train.seed`` is no axis,
+    ``split_seed`` the validation images.
     """
 
     params: Mapping[str, Scalar]
     dataset: str
-    seed: int = 0
+    base_seed: int = 0
     split_seed: int = 0
     int8: bool = False
 
@@ -115,28 +40,72 @@ class TrialConfig:
         return str(self.params[FAMILY])
 
     @property
+    def seed(self) -> int:
+        """What decides weights, order and augmentation."""
+        return int(self.params.get(SEED, self.base_seed))
+
+    @property
     def model_options(self) -> dict[str, Any]:
-        """The options of the family that the configuration sets."""
-        return self._part("model.", without=FAMILY)
+        """The options of the family that the configuration sets, flat."""
+        return {n: v for n, v in part("model", self.params).items() if f"model.{n}" != FAMILY}
 
     @property
     def recipe(self) -> Recipe:
         """The training recipe."""
-        return Recipe(**bind(Recipe, self._part("train.")))
+        given = {n: v for n, v in part("train", self.params).items() if f"train.{n}" != SEED}
+        return Recipe(**bind(Recipe, given))
 
     @property
+    def data_options(self) -> DataOptions:
+        """What is done with the images of the data set."""
+        return DataOptions(**bind(DataOptions, part("data", self.params)))
+
+    @cached_property
     def key(self) -> str:
-        """Identify what is trained: equal keys mean the same result, whatever was left unsaid."""
+        """Identify what is trained: equal keys mean the same result, whatever was left unsaid.
+
+        A hash of the choices that differ from the defaults their options began with, so that a
+        new option changes no recorded key (`edgebench.space.schema.explicit`).
+        """
         content = {
-            "family": self.family,
-            "model": resolved(MODELS[self.family], self.model_options),
-            "recipe": resolved(Recipe, self._part("train.")),
+            "choices": {n: _number(v) for n, v in explicit(self.params).items() if n != SEED},
             "dataset": self.dataset,
             "seed": self.seed,
             "split_seed": self.split_seed,
             "int8": self.int8,
         }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        text = json.dumps(content, sort_keys=True)
+        return f"{KEY_VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    @property
+    def data_key(self) -> str:
+        """Identify the images: equal keys mean the same data, split alike."""
+        chosen = {n: v for n, v in explicit(self.params).items() if n.startswith("data.")}
+        return json.dumps([self.dataset, self.split_seed, chosen], sort_keys=True)
+
+    def resolved(self) -> TrialConfig:
+        """Return the same candidate with every active axis said, as the record keeps it.
+
+        A default that changes later does not change what a recorded candidate was.
+        """
+        said = {n: v for n, v in values_of(self.params).items() if isinstance(v, Scalar)}
+        said[SEED] = self.seed
+        return TrialConfig(said, self.dataset, self.seed, self.split_seed, self.int8)
+
+    def with_seed(self, seed: int) -> TrialConfig:
+        """Return the same candidate trained with another seed, on the same split."""
+        params = {name: value for name, value in self.params.items() if name != SEED}
+        return TrialConfig(params, self.dataset, seed, self.split_seed, self.int8)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the candidate as JSON data; ``TrialConfig(**data)`` is it again."""
+        return {
+            "params": dict(self.params),
+            "dataset": self.dataset,
+            "base_seed": self.base_seed,
+            "split_seed": self.split_seed,
+            "int8": self.int8,
+        }
 
     def label(self, varied: Sequence[str]) -> str:
         """Name the candidate by family and varied axes, as in ``vgg-w32-h128``.
@@ -152,73 +121,10 @@ class TrialConfig:
             parts.append(f"{letters}{re.sub('[^A-Za-z0-9_.]', '', text)}")
         return "-".join(parts)
 
-    def _part(self, prefix: str, without: str = "") -> dict[str, Any]:
-        return {
-            name.removeprefix(prefix): value
-            for name, value in self.params.items()
-            if name.startswith(prefix) and name != without
-        }
 
-
-@dataclass(frozen=True)
-class Sweep:
-    """A validated search: what is varied, what is sought, within which limits."""
-
-    name: str
-    dataset: str
-    method: Method
-    run_cap: int | None
-    objectives: tuple[Objective, ...]
-    budget: Budget | None
-    axes: tuple[Axis, ...]
-    seed: int
-    int8: bool
-
-    @property
-    def varied(self) -> tuple[str, ...]:
-        """Names of the axes that have more than one value."""
-        return tuple(axis.name for axis in self.axes if len(axis.choices() or (1, 2)) > 1)
-
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """What must not change while a study goes on, as JSON data; the cap and method may.
-
-        Where nothing is varied nothing is searched, and single configurations may be added.
-        """
-        return {
-            "dataset": self.dataset,
-            "metrics": [asdict(objective) for objective in self.objectives],
-            "budget": asdict(self.budget) if self.budget else None,
-            "parameters": {axis.name: _axis_as_json(axis) for axis in self.axes}
-            if self.varied
-            else {},
-            "seed": self.seed if self.varied else None,
-            "export.int8": self.int8,
-        }
-
-    def config(self, params: Mapping[str, Scalar]) -> TrialConfig:
-        """Return the configuration that has these active axes."""
-        return TrialConfig(dict(params), self.dataset, self.seed, self.seed, self.int8)
-
-    def configurations(self) -> list[TrialConfig] | None:
-        """Return every distinct configuration in file order, or None where there is no end to them.
-
-        More than ``GRID_LIMIT`` count as no end.
-        """
-        size = 1
-        for axis in self.axes:
-            size *= len(axis.choices() or range(GRID_LIMIT + 1))
-            if size > GRID_LIMIT:
-                return None
-        return list({config.key: config for config in map(self.config, self._grid())}.values())
-
-    def _grid(self) -> Iterator[dict[str, Scalar]]:
-        for values in itertools.product(*(axis.choices() or () for axis in self.axes)):
-            chosen: dict[str, Scalar] = {}
-            for axis, value in zip(self.axes, values, strict=True):
-                if axis.active(chosen):
-                    chosen[axis.name] = value
-            yield chosen
+def _number(value: Any) -> Any:
+    """Write 1.0 as 1: a sweep file may spell a number either way."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _abbreviated(name: str, others: Sequence[str]) -> str:
@@ -228,8 +134,3 @@ def _abbreviated(name: str, others: Sequence[str]) -> str:
         if not any(rival.startswith(option[:length]) for rival in rivals):
             return option[:length]
     return option
-
-
-def _axis_as_json(axis: Axis) -> Any:
-    content = {name: value for name, value in asdict(axis).items() if value and name != "name"}
-    return json.loads(json.dumps(content))

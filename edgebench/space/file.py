@@ -18,18 +18,14 @@ from annotated_types import Ge
 from edgebench import data, yaml12
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.footprint import load_target
-from edgebench.record import Goal, Objective
+from edgebench.metrics import INT8, Goal, searched
+from edgebench.metrics import limits as limitable
+from edgebench.record import Objective
 from edgebench.registry import Option, options
 from edgebench.space.axes import read_axes, unknown_keys
-from edgebench.space.candidates import (
-    BUDGET_FIGURES,
-    GRID_LIMIT,
-    INT8,
-    METRICS,
-    Budget,
-    Method,
-    Sweep,
-)
+from edgebench.space.budget import Budget
+from edgebench.space.schema import SECTIONS
+from edgebench.space.sweep import GRID_LIMIT, Method, Sweep
 
 _SECTIONS = ("metrics", "budget", "parameters", "export")
 
@@ -43,6 +39,7 @@ class _Header:
     method: Method = "tpe"
     run_cap: Annotated[int, Ge(1)] | None = None
     seed: Annotated[int, Ge(0)] = 0
+    early_stop: str = "none"
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Sweep:
@@ -83,6 +80,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
         axes,
         header.seed,
         int8,
+        header.early_stop,
     )
     if sweep.configurations() is None:
         _require_end(sweep)
@@ -106,7 +104,7 @@ def _overridden(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
         if not rest:
             merged[key] = value
             continue
-        section, name = ("parameters", key) if first in {"model", "train"} else (first, rest)
+        section, name = ("parameters", key) if first in SECTIONS else (first, rest)
         part = merged.get(section)
         merged[section] = {**(part if isinstance(part, dict) else {}), name: value}
     return merged
@@ -149,8 +147,8 @@ def _objectives(content: Any, mistakes: list[str]) -> tuple[Objective, ...]:
                 f"{path}.name: '{name}' is sealed: a search never reads the test split; the "
                 "nearest valid value is 'val/accuracy_best'"
             )
-        elif name not in METRICS:
-            mistakes.append(f"{path}.name: {unknown('metric', str(name), METRICS)}")
+        elif name not in searched():
+            mistakes.append(f"{path}.name: {unknown('metric', str(name), searched())}")
         if goal not in get_args(Goal):
             mistakes.append(f"{path}.goal: {unknown('goal', str(goal), get_args(Goal))}")
         if any(other.name == name for other in found):
@@ -165,7 +163,7 @@ def _budget(content: Any, mistakes: list[str]) -> Budget | None:
     if not isinstance(content, dict) or not content:
         mistakes.append("budget: write {target: BOARD} or limits, as in {rom_bytes: 1000000}")
         return None
-    mistakes += unknown_keys(content, ("target", "dtype", *BUDGET_FIGURES), "budget")
+    mistakes += unknown_keys(content, ("target", "dtype", *limitable()), "budget")
     limits: dict[str, int] = {}
     target_name: str | None = None
     dtype = content.get("dtype", "float32")
@@ -183,7 +181,7 @@ def _budget(content: Any, mistakes: list[str]) -> Budget | None:
                 f"rom_bytes{suffix}": target.free_flash_bytes,
                 f"ram_bytes{suffix}": target.free_ram_bytes,
             }
-    for name in BUDGET_FIGURES:
+    for name in limitable():
         if name in content:
             mistake = Option(name, Annotated[int, Ge(1)], None).mistake(content[name])
             mistakes += [f"budget.{name}: {mistake}"] if mistake else []

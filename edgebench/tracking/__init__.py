@@ -3,39 +3,44 @@
 from edgebench.tracking import views
 from edgebench.tracking.analyses import with_analyses
 from edgebench.tracking.handover import ExportedRun, ParityFailed, export_run
+from edgebench.tracking.log import StudyLog
+from edgebench.tracking.openings import open_test_split, openings, record_opening
 from edgebench.tracking.proofs import record_proof
-from edgebench.tracking.saved import dataset_of, model_of, preprocessing_of
-from edgebench.tracking.store import (
-    MODEL,
-    MODEL_INT8,
-    STUDY,
+from edgebench.tracking.reading import (
     SavedRun,
-    StudyLog,
-    create_store,
+    details_of,
     experiment_id_of,
     fetch_onnx,
     fetch_run,
+    last_study,
     read_study,
-    sqlite_path,
 )
+from edgebench.tracking.runs import MODEL, MODEL_INT8, reader
+from edgebench.tracking.saved import dataset_of, model_of, preprocessing_of
+from edgebench.tracking.store import create_store, sqlite_path
 
 __all__ = [
     "MODEL",
     "MODEL_INT8",
-    "STUDY",
     "ExportedRun",
     "ParityFailed",
     "SavedRun",
     "StudyLog",
     "create_store",
     "dataset_of",
+    "details_of",
     "experiment_id_of",
     "export_run",
     "fetch_onnx",
     "fetch_run",
+    "last_study",
     "model_of",
+    "open_test_split",
+    "openings",
     "preprocessing_of",
     "read_study",
+    "reader",
+    "record_opening",
     "record_proof",
     "sqlite_path",
     "views",

@@ -15,7 +15,7 @@ from edgebench.report import front
 if TYPE_CHECKING:
     import onnx
 
-    from edgebench.tracking.store import SavedRun
+    from edgebench.tracking.reading import SavedRun
 
 LOG = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def with_analyses(
     The confusion is counted on the validation images, with the model that ships. Where a model or
     the data are no longer there, a warning says so and the member goes without.
     """
-    from edgebench.tracking.store import fetch_run
+    from edgebench.tracking.reading import fetch_run
 
     members = {row.trial for row in front(record.rows, record.objectives)}
     rows = []

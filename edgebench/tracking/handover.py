@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgebench import export
 from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.export import Calibration, LabelledImages, Ladder, Limits, Proven, Request
+from edgebench.tracking.openings import open_test_split
 from edgebench.tracking.proofs import record_proof
+from edgebench.tracking.reading import SavedRun, experiment_id_of, fetch_run
+from edgebench.tracking.runs import reader
 from edgebench.tracking.saved import dataset_of, model_of, origin_of, preprocessing_of
-from edgebench.tracking.store import fetch_run
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # reading a record must not cost an import of PyTorch
     from edgebench.data import Dataset
+    from edgebench.data import Split as Images
 
 Split = Literal["validation", "test"]
 SPLITS: tuple[Split, ...] = ("validation", "test")
@@ -93,15 +96,13 @@ def export_run(
     saved = fetch_run(run, tracking_uri=tracking_uri)
     images = dataset_of(saved, dataset, data_dir)
     model, preprocessing = model_of(saved), preprocessing_of(saved)
-    if split == "test":
-        pass  # THE DOOR: record_opening(...) of edgebench.tracking belongs here
-    evaluation = _labelled(images, split)
+    evaluation = _evaluation(saved, images, split, tracking_uri)
     proven = export.prove(
         model,
         preprocessing,
         request,
-        train=_labelled(images, "train"),
-        validation=_labelled(images, "validation"),
+        train=_labelled(images.train),
+        validation=_labelled(images.validation),
         evaluation=evaluation,
     )
     origin = origin_of(saved, images)
@@ -137,9 +138,20 @@ def _check_output(output: Path, split: str, *, force: bool) -> None:
         raise EdgebenchError(f"there is no folder '{output.parent}' to write '{output.name}' in")
 
 
-def _labelled(dataset: Dataset, split: str) -> LabelledImages:
-    chosen = getattr(dataset, split)
-    return LabelledImages(chosen.images.numpy(), chosen.labels.numpy())
+def _evaluation(
+    saved: SavedRun, images: Dataset, split: Split, tracking_uri: str | None
+) -> LabelledImages:
+    """Return the images to compare on; opening the test split is recorded with the study."""
+    if split == "validation":
+        return _labelled(images.validation)
+    experiment = experiment_id_of(saved.study, tracking_uri)
+    details = {"run_id": saved.run_id, "name": saved.name}
+    opening = open_test_split(reader(tracking_uri), experiment, "export", details)
+    return _labelled(images.open_test(opening))
+
+
+def _labelled(split: Images) -> LabelledImages:
+    return LabelledImages(split.images.numpy(), split.labels.numpy())
 
 
 def _write_file(output: Path, proven: Proven, proof: Mapping[str, Any]) -> tuple[Path, ...]:

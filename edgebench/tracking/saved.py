@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # reading a record must not cost an import of PyTorch
     from torch import nn
 
     from edgebench.data import Dataset
-    from edgebench.tracking.store import SavedRun
+    from edgebench.tracking.reading import SavedRun
 
 
 def model_of(saved: SavedRun) -> nn.Module:
@@ -41,7 +41,10 @@ def dataset_of(saved: SavedRun, name: str | None = None, data_dir: Path | None =
 
     try:
         found = data.load(
-            name or saved.config.dataset, data_dir=data_dir, seed=saved.config.split_seed
+            name or saved.config.dataset,
+            data_dir=data_dir,
+            seed=saved.config.split_seed,
+            options=saved.config.data_options,
         )
     except EdgebenchError as error:
         hint = "" if name else "; say where the run's images are with --dataset or --data-dir"

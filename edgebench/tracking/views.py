@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from edgebench.metrics import charted
 from edgebench.record import Row, StudyRecord
 from edgebench.report import (
     front,
@@ -34,7 +35,6 @@ TRIALS = "tags.kind = 'trial'"
 VIEW = "edgebench"  # the key of the saved view: one a study, rewritten as it goes
 NOTE_TAG = "mlflow.note.content"
 LONGEST_NOTE = 18_000  # characters; MLflow refuses an experiment tag of more than 20,000
-COSTS = ("footprint/rom_bytes", "footprint/ram_bytes", "footprint/macc")
 
 
 def comparison_url(
@@ -177,11 +177,11 @@ def view_state(record: StudyRecord) -> dict[str, Any]:
             "runsCountToCompare": 100,
             "deleted": False,
             "isGenerated": False,
-            "xaxis": {"key": cost, "type": "METRIC"},
+            "xaxis": {"key": cost.name, "type": "METRIC"},
             "yaxis": {"key": shown[0], "type": "METRIC"},
             "tooltipDataKeys": [],
         }
-        for index, cost in enumerate(COSTS)
+        for index, cost in enumerate(charted(record.dtype))
     ]
     return {
         "searchFilter": TRIALS,

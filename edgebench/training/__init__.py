@@ -6,6 +6,7 @@ member, add one function to its file; its keyword-only parameters become axes of
 
 from edgebench.training.augmentations import AUGMENTATIONS
 from edgebench.training.environment import environment
+from edgebench.training.evaluation import predictions
 from edgebench.training.failure import TrainingFailed
 from edgebench.training.loop import Training, choose_device, train
 from edgebench.training.losses import LOSSES
@@ -28,5 +29,6 @@ __all__ = [
     "TrainingFailed",
     "choose_device",
     "environment",
+    "predictions",
     "train",
 ]

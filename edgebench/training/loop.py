@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from edgebench.data import Dataset, Split
 from edgebench.errors import EdgebenchError
 from edgebench.training.batches import Normalizer, normalizer, training_batches
 from edgebench.training.decay import decayed_parameters
+from edgebench.training.evaluation import evaluate
 from edgebench.training.failure import (
     check_exploded,
     check_finite,
@@ -31,8 +31,6 @@ from edgebench.training.failure import (
 )
 from edgebench.training.observer import Epoch, Observer, Step, Stop
 from edgebench.training.recipe import Precision, Recipe
-
-EVALUATION_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -251,21 +249,6 @@ def _tell(run: _Run, epoch: int, loss: Tensor, inputs: Tensor, labels: Tensor) -
     step = Step(run.steps, epoch, loss.detach(), rate, run.model, inputs, labels, run.criterion)
     for observer in run.step_observers:
         observer.on_step(step)
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, split: Split, normalize: Normalizer) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy (0..1) of ``split`` in float32, as it will ship."""
-    model.eval()
-    losses, hits = [], []
-    for start in range(0, len(split), EVALUATION_BATCH):
-        labels = split.labels[start : start + EVALUATION_BATCH]
-        logits = model(normalize(split.images[start : start + EVALUATION_BATCH]))
-        losses.append(functional.cross_entropy(logits, labels, reduction="sum"))
-        hits.append((logits.argmax(1) == labels).sum())
-    return float(torch.stack(losses).sum()) / len(split), float(torch.stack(hits).sum()) / len(
-        split
-    )
 
 
 def _moved(split: Split, device: torch.device) -> Split:

@@ -116,7 +116,7 @@ def test_the_file_is_the_model_that_was_trained(tmp_path: Path, trial: str) -> N
     model.load_state_dict(torch.load(path, weights_only=True))
     images = data.load("synthetic")
     mean, std = (np.reshape(value, (1, 3, 1, 1)) for value in (images.mean, images.std))
-    inputs = ((images.test.images.numpy() / 255 - mean) / std).astype(np.float32)
+    inputs = ((images._test.images.numpy() / 255 - mean) / std).astype(np.float32)
     running = ort.InferenceSession(tmp_path / "model.onnx")
     for batch in (1, 7):
         found = running.run(None, {"input": inputs[:batch]})[0]

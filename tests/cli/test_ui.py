@@ -19,7 +19,7 @@ from report_studies import synthetic
 
 from edgebench.record import StudyRecord
 from edgebench.report import front
-from edgebench.tracking import refresh
+from edgebench.tracking.views import refresh
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page

@@ -10,8 +10,11 @@ import torch
 from PIL import Image
 
 from edgebench import data
-from edgebench.data import DATASETS
+from edgebench.data import DATASETS, DataOptions, Source, Split
+from edgebench.data.loading import resized, takes_location
 from edgebench.errors import EdgebenchError
+from edgebench.record import Opening
+from edgebench.registry import bind, options
 
 
 def make_folder(root: Path, *, parts: tuple[str, ...] = ("train", "test"), size: int = 12) -> Path:
@@ -32,7 +35,7 @@ def make_folder(root: Path, *, parts: tuple[str, ...] = ("train", "test"), size:
 def test_every_offline_set_keeps_the_contract(name: str) -> None:
     """Uint8 images, int64 labels, all classes in every split, a tenth held out."""
     dataset = data.load(name)
-    for split in (dataset.train, dataset.validation, dataset.test):
+    for split in (dataset.train, dataset.validation, dataset._test):
         assert split.images.dtype == torch.uint8
         assert split.labels.dtype == torch.int64
         assert split.images.shape == (len(split), *dataset.input_shape)
@@ -41,10 +44,148 @@ def test_every_offline_set_keeps_the_contract(name: str) -> None:
     assert share == pytest.approx(0.1, abs=0.01)
 
 
+def test_the_default_splits_are_those_of_the_record() -> None:
+    """Digests of all images and labels in split order, as commit 6f0a7cb gave them."""
+    assert data.load("synthetic").digest == "bce2f593914409fa"
+    assert data.load("digits").digest == "7a604c621496b3a7"
+
+
+def test_the_test_split_has_one_door() -> None:
+    """It opens to who says by whom and when, and nothing else shows it."""
+    dataset = data.load("synthetic")
+    test = dataset.open_test(Opening("2026-01-31T12:00:00+00:00", "a test"))
+    assert len(test) == dataset.split_sizes["test"] == 160
+    assert "_test" not in repr(dataset)
+    assert not hasattr(dataset, "test")
+    for opening in (Opening("", "a test"), Opening("2026-01-31T12:00:00+00:00", "")):
+        with pytest.raises(ValueError, match="says by whom and when"):
+            dataset.open_test(opening)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_reader_takes_what_it_needs(name: str) -> None:
+    """No parameter but the two that it may be given; each option has a default that it allows."""
+    reader = DATASETS[name]
+    assert takes_location(reader) == (name == "folder")
+    for option in options(reader).values():
+        assert option.mistake(option.default) is None
+        assert option.name not in options(DataOptions), "an option has one meaning"
+
+
+def test_a_data_set_is_one_function() -> None:
+    """One that is registered loads, with options of its own and without a location."""
+
+    def stripes(*, count: int = 40) -> Source:
+        """Make one image a class, many times."""
+        labels = torch.arange(count) % 2
+        images = (labels * 255).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+        return Source(
+            Split(images, labels), Split(images[:4], labels[:4]), ("black", "white"), "none"
+        )
+
+    DATASETS.register(stripes)
+    try:
+        assert data.load("stripes").split_sizes == {"train": 36, "validation": 4, "test": 4}
+        dataset = data.load("stripes", reader_options=bind(DATASETS["stripes"], {"count": 20}))
+        assert dataset.split_sizes == {"train": 18, "validation": 2, "test": 4}
+        with pytest.raises(EdgebenchError, match="'stripes' takes no location"):
+            data.load("stripes:x")
+    finally:
+        DATASETS.remove("stripes")
+
+
+def loaded(**given: object) -> data.Dataset:
+    """Load the digits with options as a sweep gives them."""
+    return data.load("digits", options=DataOptions(**bind(DataOptions, given)))
+
+
+def test_fewer_training_images_keep_the_mix() -> None:
+    """A count or a share of them, each class its share; the other splits stay as they are."""
+    whole = loaded()
+    for wanted, count in (
+        (100, 100),
+        (0.25, round(0.25 * len(whole.train))),
+        (1.0, None),
+        (10, 10),
+    ):
+        part = loaded(train_images=wanted)
+        assert len(part.train) == (count or len(whole.train))
+        shares = (torch.bincount(one.train.labels) / len(one.train) for one in (part, whole))
+        left, right = shares
+        assert float((left - right).abs().max()) <= 1 / len(part.train)
+        assert torch.equal(part.validation.images, whole.validation.images)
+    assert torch.equal(loaded(train_images=1.0).train.images, whole.train.images)
+
+
+def test_a_smaller_part_lies_in_a_larger_one() -> None:
+    """So that a curve over the number of images is a curve over growing data."""
+    small, large = (
+        {image.numpy().tobytes() for image in loaded(train_images=count).train.images}
+        for count in (50, 200)
+    )
+    assert small < large
+    chosen = [
+        data.load("digits", seed=seed, options=DataOptions(train_images=50)).train.images
+        for seed in (0, 1)
+    ]
+    assert not torch.equal(*chosen)
+
+
+def test_more_images_than_there_are_is_the_users_mistake() -> None:
+    """The message names the option, what there is and the nearest that works."""
+    for wanted, nearest in ((5000, 1294), (9, 10)):
+        with pytest.raises(EdgebenchError) as caught:
+            loaded(train_images=wanted)
+        assert str(caught.value) == (
+            f"data.train_images: {wanted} is not possible with 1294 training images of 10 classes; "
+            f"the nearest valid value is {nearest}"
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("train_images", 0), ("train_images", 1.5), ("train_images", "many"), ("resolution", 0),
+     ("validation_share", 0.0), ("validation_share", 1.0)],
+)  # fmt: skip
+def test_a_value_out_of_bounds_is_the_users_mistake(name: str, value: object) -> None:
+    """The signature is the schema."""
+    with pytest.raises(EdgebenchError, match=f"^{name}: {value!r} should be"):
+        loaded(**{name: value})
+
+
+def test_the_validation_share_is_an_option() -> None:
+    """A fifth of the images of each class."""
+    dataset = loaded(validation_share=0.2)
+    whole = dataset.split_sizes["train"] + dataset.split_sizes["validation"]
+    assert dataset.split_sizes["validation"] / whole == pytest.approx(0.2, abs=0.005)
+
+
+def test_images_are_resized_without_aliasing() -> None:
+    """As Pillow's bilinear filter does it, to within its rounding, up and down."""
+    images = torch.randint(0, 256, (2, 3, 20, 24), dtype=torch.uint8)
+    for resolution in (8, 30):
+        found = resized(Split(images, torch.zeros(2)), resolution).images
+        assert found.shape == (2, 3, resolution, resolution)
+        for image, ours in zip(images, found, strict=True):
+            picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+            theirs = np.array(picture.resize((resolution,) * 2, Image.Resampling.BILINEAR))
+            difference = ours.permute(1, 2, 0).numpy().astype(int) - theirs
+            assert abs(difference).max() <= 1
+
+
+def test_all_splits_have_the_resolution() -> None:
+    """A resolution that the images have already changes nothing."""
+    small = loaded(resolution=8)
+    assert small.input_shape == (1, 8, 8)
+    test = small.open_test(Opening("2026-01-31T12:00:00+00:00", "a test"))
+    assert small.validation.images.shape[2:] == test.images.shape[2:] == (8, 8)
+    assert loaded(resolution=32).digest == loaded().digest
+
+
 def test_digits_are_scikit_learns() -> None:
     """1,797 images in all, 10 classes, upscaled to 32x32, none of them in two splits."""
     dataset = data.load("digits")
-    splits = (dataset.train, dataset.validation, dataset.test)
+    splits = (dataset.train, dataset.validation, dataset._test)
     assert sum(map(len, splits)) == 1797
     assert dataset.input_shape == (1, 32, 32)
     seen = [image.numpy().tobytes() for split in splits for image in split.images]
@@ -56,7 +197,7 @@ def test_the_split_follows_the_seed() -> None:
     first, again, other = (data.load("digits", seed=seed) for seed in (0, 0, 1))
     assert first.digest == again.digest
     assert not torch.equal(first.validation.images, other.validation.images)
-    assert torch.equal(first.test.images, other.test.images)
+    assert torch.equal(first._test.images, other._test.images)
 
 
 def test_normalisation_is_the_training_splits(tmp_path: Path) -> None:
@@ -73,9 +214,9 @@ def test_a_folder_is_read_and_decoded_once(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first = data.load(f"folder:{root}", data_dir=cache)
     assert first.classes == ("ant", "bee", "cat")
-    assert (len(first.train), len(first.validation), len(first.test)) == (27, 3, 30)
+    assert (len(first.train), len(first.validation), len(first._test)) == (27, 3, 30)
     assert first.name == "folder:images"
-    values = first.test.images[:, 0, 0, 0].tolist()
+    values = first._test.images[:, 0, 0, 0].tolist()
     assert values == [100 + 30 * label + i for label in range(3) for i in range(10)]
     [file] = (cache / "decoded").iterdir()
     written = file.stat().st_mtime_ns
@@ -90,14 +231,14 @@ def test_a_changed_folder_is_read_again(tmp_path: Path) -> None:
     Image.new("RGB", (12, 12), (7, 8, 9)).save(root / "test" / "ant" / "0.png")
     after = data.load(f"folder:{root}", data_dir=tmp_path)
     assert after.digest != before.digest
-    assert after.test.images[0, :, 0, 0].tolist() == [7, 8, 9]
+    assert after._test.images[0, :, 0, 0].tolist() == [7, 8, 9]
 
 
 def test_without_parts_every_fifth_image_is_the_test(tmp_path: Path) -> None:
     """Class folders alone are enough."""
     root = make_folder(tmp_path, parts=("all",)) / "all"
     dataset = data.load(f"folder:{root}", data_dir=tmp_path / "cache")
-    assert dataset.test.images[:, 0, 0, 0].tolist() == [0, 5, 30, 35, 60, 65]
+    assert dataset._test.images[:, 0, 0, 0].tolist() == [0, 5, 30, 35, 60, 65]
 
 
 def test_a_size_may_be_asked_for(tmp_path: Path) -> None:
@@ -204,7 +345,7 @@ def test_archives_are_split_as_published(tmp_path: Path) -> None:
     finally:
         for attribute, value in before.items():
             setattr(datasets.CIFAR10, attribute, value)
-    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (90, 10, 20)
+    assert (len(dataset.train), len(dataset.validation), len(dataset._test)) == (90, 10, 20)
     assert dataset.input_shape == (3, 32, 32)
     assert dataset.classes[0] == "c0"
 

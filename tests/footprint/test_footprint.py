@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from edgebench.footprint import (
     require_known,
     smallest_fitting,
 )
+from edgebench.footprint.conventions import Complexity
 from edgebench.footprint.explain import costliest, living_at_peak, peak_layer, timeline
 from edgebench.profiling import Profile, profile
 
@@ -104,12 +106,14 @@ def test_an_unknown_convention_is_named() -> None:
 
 
 def test_the_json_fields() -> None:
-    """The object of the command line, less the model and the target; ints and texts alone."""
-    found = json.loads(json.dumps(measure(reference("gap")).as_dict()))
+    """The object of the command line, in the order of the contract."""
+    found = json.loads(json.dumps(measure(reference("gap"), model="gap.onnx").as_dict()))
     assert list(found) == [
-        "dtype", "convention", "macs", "macc", "parameters", "weights_bytes", "code_bytes",
-        "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes", "provenance", "layers",
+        "model", "dtype", "convention", "macs", "macc", "parameters", "weights_bytes",
+        "code_bytes", "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes",
+        "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "provenance", "layers", "target",
     ]  # fmt: skip
+    assert (found["model"], found["latency_ms"], found["target"]) == ("gap.onnx", None, None)
     assert found["rom_bytes"] == found["weights_bytes"] + found["code_bytes"]
     assert found["ram_bytes"] == found["activations_bytes"] + found["runtime_ram_bytes"]
     assert list(found["layers"][0]) == [
@@ -130,6 +134,55 @@ def test_the_metrics() -> None:
         f"footprint/{name}"
         for name in ("macs", "macc", "parameters", "rom_bytes", "ram_bytes", "activations_bytes")
     ]
+
+
+def test_a_footprint_is_compared_with_its_target() -> None:
+    """The object says which board, what it has, and what is left of it."""
+    board = TARGETS["stm32f746g-disco"]
+    found = measure(reference("vgg"), target=board)
+    assert found.target == board.check(found)
+    assert found.as_dict()["target"]["name"] == "stm32f746g-disco"
+    assert not found.as_dict()["target"]["fits"]
+
+
+def test_a_model_is_called_as_its_graph_unless_told() -> None:
+    """The name of the graph, which an exporter chose."""
+    assert measure(reference("gap")).model == reference("gap").name
+
+
+# The registry of conventions ------------------------------------------------------------------
+
+
+def test_the_conventions() -> None:
+    """Each is registered under its own name and says what it counts and how it errs."""
+    assert set(CONVENTIONS) >= {"st", "st-core3", "tflm", "static-c", "bound"}
+    for name, convention in CONVENTIONS.items():
+        assert convention.name == name
+        assert convention.title
+        assert convention.counts
+        assert convention.errs
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_a_figure_names_its_convention_and_tool(name: str) -> None:
+    """The provenance has both, so that a number that is copied can be traced."""
+    found = measure(reference("gap"), name)
+    assert found.convention == name
+    assert found.provenance.startswith(f"estimated ({name}: {CONVENTIONS[name].title})")
+
+
+def test_a_convention_is_one_value() -> None:
+    """One with a complexity of its own counts by it; nothing else is edited."""
+    base = CONVENTIONS["st"]
+    halved = Complexity(lambda *where: where[-1].macs // 2, lambda operator: True)  # noqa: ARG005 - all of them
+    CONVENTIONS.add("dummy", replace(base, name="dummy", title="a tool 1.0", complexity=halved))
+    try:
+        found = measure(reference("gap"), "dummy")
+    finally:
+        CONVENTIONS.remove("dummy")
+    assert found.macc == found.macs // 2
+    assert found.ram_bytes == measure(reference("gap")).ram_bytes
+    assert found.provenance.startswith("estimated (dummy: a tool 1.0); operations assumed for")
 
 
 # Conventions on any graph ---------------------------------------------------------------------
@@ -298,12 +351,17 @@ def test_assumed_factors_are_declared() -> None:
 # Targets ------------------------------------------------------------------------------------------
 
 
-def footprint(rom: int, ram: int) -> Footprint:
-    """Return a footprint of these bytes."""
+def footprint(rom: int, ram: int, more: int | None = 0) -> Footprint:
+    """Return a footprint of these bytes, whose upper figures are ``more`` bytes above them."""
+    upper = {
+        "code_upper_bytes": more,
+        "activations_upper_bytes": None if more is None else ram + more,
+        "runtime_ram_upper_bytes": 0,
+    }
     return Footprint(
         dtype="float32", convention="st", macs=1, macc=1, parameters=1, weights_bytes=rom,
         code_bytes=0, activations_bytes=ram, runtime_ram_bytes=0, provenance="", layers=(),
-        plan=None,
+        plan=None, **upper,
     )  # fmt: skip
 
 
@@ -336,6 +394,46 @@ def test_memory_is_the_second_limit() -> None:
     fit = board.check(footprint(1000, 501))
     assert (fit.limit, fit.reason) == ("ram", "RAM 501 B is over 500 B of tiny by 1 B")
     assert board.check(footprint(1000, 500)).fits
+
+
+def test_the_upper_figure_decides() -> None:
+    """Fits, may fit, does not: the figure under the limit promises nothing, the upper one does."""
+    board = Target("tiny", 1000, 500, reserve_flash_bytes=0, reserve_ram_bytes=0)
+    fits, may, not_ = (board.check(footprint(900, ram, 50)) for ram in (450, 451, 501))
+    assert [one.verdict.value for one in (fits, may, not_)] == ["fits", "may fit", "does not fit"]
+    assert [one.fits for one in (fits, may, not_)] == [True, False, False]
+    assert fits.reason == "fits tiny: 50 B of flash and 0 B of RAM are left"
+    assert may.reason == (
+        "may fit: RAM 451 B is under 500 B of tiny, but may be up to 501 B, 1 B over"
+    )
+    assert (may.ram_margin_bytes, may.ram_upper_margin_bytes, may.limit) == (49, -1, "ram")
+    assert not_.reason == "RAM 501 B is over 500 B of tiny by 1 B"
+
+
+def test_a_memory_that_is_over_outweighs_one_that_may_be() -> None:
+    """Flash that may be over is not the reason where RAM is over for certain."""
+    board = Target("tiny", 1000, 500, reserve_flash_bytes=0, reserve_ram_bytes=0)
+    fit = board.check(footprint(960, 501, 50))
+    assert (fit.verdict.value, fit.limit) == ("does not fit", "ram")
+
+
+def test_a_bound_promises_nothing() -> None:
+    """Without an upper figure a model may fit at best."""
+    board = Target("tiny", 1000, 500, reserve_flash_bytes=0, reserve_ram_bytes=0)
+    fit = board.check(footprint(900, 400, None))
+    assert (fit.verdict.value, fit.ram_upper_margin_bytes) == ("may fit", None)
+    assert fit.reason == "may fit: ROM is at least 900 B, under 1,000 B of tiny"
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_no_upper_figure_is_below_its_figure(name: str) -> None:
+    """Where there is one; a bound has none."""
+    found = measure(reference("gap"), name)
+    pairs = [(found.rom_bytes, found.rom_upper_bytes), (found.ram_bytes, found.ram_upper_bytes)]
+    if name == "bound":
+        assert [upper for _, upper in pairs] == [None, None]
+    else:
+        assert all(upper is not None and figure <= upper for figure, upper in pairs)
 
 
 @given(st.integers(0, 10**7), st.integers(0, 10**6))
@@ -388,7 +486,7 @@ def test_an_integer_residual_network_by_hand() -> None:
     """A residual block of 16 channels on 32x32: the arena where nothing overlaps beside it.
 
     The waiting input 16,384, the padded input 34 x 34 x 16, the output 16,384 and the scratch of
-    the deep kernel, 4 x 144 + 14 x 16 + 5,120.
+    the spatial kernel, 4 x 144 + 14 x 16 + 2 x 144 x 16.
     """
     pad = Sketchpad()
 
@@ -404,4 +502,4 @@ def test_an_integer_residual_network_by_hand() -> None:
     body = conv(conv(stem, 16), 16)
     pad.quantised(pad.add("Add", [stem, body], "sum"))
     found = measure(profile(pad.model("sum.dq", shape=("N", 3, 32, 32))))
-    assert found.activations_bytes == 16_384 + 34 * 34 * 16 + 16_384 + 5_920
+    assert found.activations_bytes == 16_384 + 34 * 34 * 16 + 16_384 + 5_408

@@ -15,7 +15,10 @@ from vendor_networks import GOLDEN, NETWORKS, Network, complete, rebuild, single
 
 from edgebench.footprint import measure
 from edgebench.footprint.st import MEASURED
-from edgebench.profiling import build, profile, profile_of, simplify
+from edgebench.profiling import profile
+from edgebench.profiling.building import build
+from edgebench.profiling.counting import profile_of
+from edgebench.profiling.simplify import simplify
 
 Node = Mapping[str, Any]
 

@@ -244,8 +244,8 @@ def test_constants_through_nodes_and_identities() -> None:
     assert [(one.kind, one.parameters) for one in found.operators] == [("dense", 40)]
 
 
-def quantised_cnn(axis_scales: int = 0) -> Sketchpad:
-    """Return a QDQ convolution + ReLU + pool + dense, its float edges quantised."""
+def quantized_cnn(axis_scales: int = 0) -> Sketchpad:
+    """Return a QDQ convolution + ReLU + pool + dense, its float edges quantized."""
     pad = Sketchpad()
     source = pad.quantised("input")
     for name, dims in (("cw", (4, 3, 3, 3)), ("dw", (10, 36))):
@@ -264,9 +264,9 @@ def quantised_cnn(axis_scales: int = 0) -> Sketchpad:
     return pad
 
 
-def test_a_quantised_graph_runs_in_integers() -> None:
+def test_a_quantized_graph_runs_in_integers() -> None:
     """Pairs vanish, weights are held in bytes and biases in words, the clamp is free."""
-    found = profile(quantised_cnn().model("dense.dq"))
+    found = profile(quantized_cnn().model("dense.dq"))
     assert [one.op for one in found.operators] == ["Conv", "Relu", "MaxPool", "Flatten", "Gemm"]
     assert found.dtype == "int8"
     assert all(tensor.dtype == "int8" for tensor in found.tensors.values())
@@ -274,20 +274,21 @@ def test_a_quantised_graph_runs_in_integers() -> None:
     assert found.parameters == 4 * 27 + 4 + 360 + 10
     footprint = measure(found)
     assert footprint.macc == 36 * 4 * 27 + 4 + 9 * 4 * 4 + 360 + 10
-    quantisation = found.tensors["conv"].quantisation
-    assert quantisation is None or quantisation.scale
+    quantization = found.tensors["conv"].quantization
+    assert quantization is not None
+    assert quantization.scale == "relu.s"
 
 
 def test_scales_a_channel_cost_scratch() -> None:
     """A dense layer with a scale a channel needs 2 (IN + 5 OUT) bytes, else 2 IN."""
-    single, channel = quantised_cnn(), quantised_cnn(axis_scales=4)
+    single, channel = quantized_cnn(), quantized_cnn(axis_scales=4)
     rows = [measure(profile(pad.model("dense.dq"))).layers[-1] for pad in (single, channel)]
     assert [row.scratch_bytes for row in rows] == [2 * 36, 2 * (36 + 50)]
 
 
 def test_a_float_step_between_integers_is_paid_for() -> None:
     """A softmax that no pair surrounds runs in floats, behind an executed conversion."""
-    pad = quantised_cnn()
+    pad = quantized_cnn()
     pad.add("Softmax", ["dense.dq"], "out", axis=1)
     found = profile(pad.model("out"))
     assert [one.op for one in found.operators[-2:]] == ["DequantizeLinear", "Softmax"]
@@ -406,12 +407,15 @@ def test_missing_shapes() -> None:
     pad = Sketchpad()
     pad.conv("input", 4, 3, name="conv")
     assert refused(pad.model("conv", shape=("N", 3, "H", "W"))) == (
-        "the input 'input' is [N, 3, H, W]: only the batch may be open; export with a fixed image "
-        "size, or state it with --input"
+        "the input 'input' is [N, 3, H, W]: only the batch may be open; state H and W, as in "
+        "--input input=1x3x224x224"
     )
     model = pad.model("conv")
     model.graph.input[0].type.tensor_type.ClearField("shape")
-    assert refused(model) == "the input 'input' declares no shape; export the model with one"
+    assert refused(model) == (
+        "the input 'input' declares no shape; export the model with one, or state it as in "
+        "--input input=1x3x224x224"
+    )
 
 
 def test_an_input_shape_that_does_not_fit() -> None:
@@ -446,12 +450,38 @@ def test_nothing_to_measure() -> None:
     )
 
 
+def masked() -> onnx.ModelProto:
+    """Return a model with a second input that scales the first."""
+    pad = Sketchpad()
+    scaled = pad.add("Mul", ["input", "mask"])
+    pad.dense(pad.add("Flatten", [pad.conv(scaled, 4, 3, pads=[1, 1, 1, 1])]), 10, 256, name="out")
+    model = pad.model("out")
+    model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["n", 1, 8]))
+    return model
+
+
 def test_two_inputs() -> None:
-    """An image classifier has one input."""
-    model = small().model("logits")
-    model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1]))
-    assert refused(model) == (
-        "the model has 2 inputs ('input', 'mask'); an image classifier has one"
+    """An image classifier has one input; what is to be stated of the others is asked for."""
+    assert refused(masked()) == (
+        "the model has 2 inputs ('input', 'mask'); an image classifier has one: state the shapes "
+        "of the others, as in --input mask=1x1x8, or freeze them to constants, as in --input "
+        "mask=frozen"
+    )
+
+
+def test_an_input_beside_the_image_is_stated_or_frozen() -> None:
+    """Stated, it is read like the image; frozen, it ships like a weight."""
+    stated = profile(masked(), inputs={"mask": (3, 1, 8)})
+    assert stated.inputs == ("input", "mask")
+    assert stated.tensors["mask"].shape == (3, 1, 8)
+    frozen = profile(masked(), inputs={"mask": None})
+    assert frozen.inputs == ("input",)
+    assert frozen.parameters == stated.parameters + 8
+    assert refused(masked(), inputs={"musk": (3, 1, 8)}).startswith(
+        "unknown input 'musk'; did you mean 'mask'?\nthe model has 2 inputs"
+    )
+    assert refused(masked(), inputs={"mask": (3, 2, 8)}) == (
+        "the input 'mask' is [n, 1, 8]; 3x2x8 does not fit it"
     )
 
 
@@ -509,7 +539,7 @@ def test_a_change_of_scale_is_one_conversion() -> None:
     assert {tensor.dtype for tensor in found.tensors.values()} == {"uint8", "int8"}
 
 
-def test_a_bias_inside_a_quantised_pair_folds() -> None:
+def test_a_bias_inside_a_quantized_pair_folds() -> None:
     """MatMul + Add with no scale between them is one integer dense layer."""
     pad = Sketchpad()
     pad.weight("w", 16, 8, code=TensorProto.INT8)
@@ -520,8 +550,8 @@ def test_a_bias_inside_a_quantised_pair_folds() -> None:
     assert found.dtype == "int8"
 
 
-def test_weights_quantised_inside_the_graph() -> None:
-    """Fake quantisation: the float weight is rounded in the graph, and ships as integers."""
+def test_weights_quantized_inside_the_graph() -> None:
+    """Fake quantization: the float weight is rounded in the graph, and ships as integers."""
     pad = Sketchpad()
     parts = [pad.weight("s", 4), pad.weight("z", 4, code=TensorProto.INT8)]
     held = pad.add("QuantizeLinear", [pad.weight("w", 4, 3, 3, 3), *parts], axis=0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.report import Objective, Row
+from edgebench.record import Objective, Row
 from edgebench.report.front import best, front, hypervolume, progress
 
 GOALS = (
@@ -31,7 +31,7 @@ def rows_of(points: list[tuple[int, ...]]) -> list[Row]:
 
 
 def dominates(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-    """Tell by the textbook definition whether ``a`` dominates ``b``; accuracy is maximised."""
+    """Tell by the textbook definition whether ``a`` dominates ``b``; accuracy is maximized."""
     no_worse = a[0] >= b[0] and a[1] <= b[1] and a[2] <= b[2]
     return no_worse and a != b
 

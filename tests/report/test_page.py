@@ -120,7 +120,10 @@ def test_the_page_opens_with_the_study_and_its_best(opened: Page, record: StudyR
     assert top is not None
     assert opened.inner_text("#study") == "synthetic-500"
     assert opened.inner_text("#best") == top.name
-    assert text_of(opened, "#answer").count(f"{100 * top.metrics['val/accuracy_best']:.2f} %") == 1
+    assert (
+        text_of(opened, "#best-that-fits").count(f"{100 * top.metrics['val/accuracy_best']:.2f} %")
+        == 1
+    )
     assert opened.input_value("#board") == "stm32f746g-disco"
     assert opened.locator("#chart .scatterlayer .point").count() > 250
     assert opened.locator("#trials tbody tr").count() == 500
@@ -152,7 +155,7 @@ def test_moving_a_slider_changes_the_answer(opened: Page, record: StudyRecord) -
         key=lambda row: (-row.metrics["val/accuracy_best"], row.metrics["footprint/rom_bytes"]),
     )
     assert after == expected.name != before
-    assert f"{len(rows)} of " in text_of(opened, "#answer")
+    assert f"{len(rows)} of " in text_of(opened, "#best-that-fits")
     assert opened.locator("#trials tbody tr.fits").count() == len(rows)
 
 
@@ -185,8 +188,8 @@ def test_when_nothing_fits_the_closest_is_named(opened: Page) -> None:
     """A board too small for all gives a sentence, not an empty chart."""
     opened.select_option("#board", "tiny-board")
     settle(opened)
-    assert "No trained trial fits" in text_of(opened, "#answer")
-    assert "Closest: trial-" in text_of(opened, "#answer")
+    assert "No trained trial fits" in text_of(opened, "#best-that-fits")
+    assert "Closest: trial-" in text_of(opened, "#best-that-fits")
     assert opened.locator("#trials tbody tr.fits").count() == 0
 
 
@@ -297,7 +300,7 @@ def test_a_study_without_trials_opens(context: BrowserContext, tmp_path: Path) -
     path = tmp_path / "empty.html"
     path.write_text(page(StudyRecord("new", reference().objectives, [])), encoding="utf-8")
     for shown in _open(context, path):
-        assert "No trained trial fits" in text_of(shown, "#answer")
+        assert "No trained trial fits" in text_of(shown, "#best-that-fits")
 
 
 def test_every_move_is_answered_within_a_blink(opened: Page) -> None:

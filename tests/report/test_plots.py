@@ -7,7 +7,13 @@ import io
 
 import numpy as np
 import pytest
-from edgebench.report.figures import (
+from matplotlib.figure import Figure
+from report_studies import reference, synthetic
+
+from edgebench.record import Objective, StudyRecord
+from edgebench.report import Board
+from edgebench.report.front import front, progress
+from edgebench.report.plots import (
     COLOURS,
     confusion_matrix,
     figures,
@@ -16,12 +22,6 @@ from edgebench.report.figures import (
     learning_curves,
     trade_off,
 )
-from matplotlib.figure import Figure
-from report_studies import reference, synthetic
-
-from edgebench.record import Objective, StudyRecord
-from edgebench.report import Board
-from edgebench.report.front import front, progress
 
 BOARDS = (Board("stm32f746g-disco", 1_032_192, 319_488), Board("small-board", 65_536, 8_192))
 

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
 import time
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_studies import reference, synthetic
+from report_studies import crowded, pruned, quantized, reference, synthetic
 
 from edgebench.errors import EdgebenchError
-from edgebench.report import Board
-from edgebench.report.boards import fit_matrix, refit
+from edgebench.record import State
+from edgebench.report import Board, best
+from edgebench.report.boards import fit_matrix, redeploy, refit
 from edgebench.report.document import (
     as_json,
     axes_shown,
     document,
     exact,
+    metrics_shown,
+    notes,
+    refusals,
     table_one,
     trials,
 )
@@ -33,6 +39,8 @@ from edgebench.units import (
     Seconds,
     Share,
     label,
+    limit_named,
+    over_limit,
     quantity,
     text,
 )
@@ -312,6 +320,221 @@ def test_five_hundred_rows_take_well_under_three_seconds() -> None:
     start = time.perf_counter()
     document(record, "table", boards=[DISCO, H7])
     assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("ROM", 1001, 1000, "B", "a-board"), "ROM 1,001 B is over 1,000 B of a-board by 1 B"),
+        (("MACC int8", 5e6, 10**6), "MACC int8 5,000,000 is over 1,000,000 by 4,000,000"),
+        (("RAM", 9, 8, "B", "x (10 B less 2 B reserved)"),
+         "RAM 9 B is over 8 B of x (10 B less 2 B reserved) by 1 B"),
+    ],
+)  # fmt: skip
+def test_one_sentence_says_what_is_over_and_gives_the_figure_back(
+    words: tuple[Any, ...], sentence: str
+) -> None:
+    """The same words at the gate, on a board and in a report; the figure is read from them."""
+    assert over_limit(*words) == sentence
+    assert limit_named(sentence) == words[0]
+    assert limit_named(f"{sentence}; RAM 3 B is over 2 B by 1 B") == words[0]
+    assert limit_named("3 blocks halve 8 pixels to 1") is None
+
+
+def test_a_study_for_int8_is_shown_in_int8() -> None:
+    """Columns, boards and notes are of the model that ships, and say so."""
+    record = quantized(60)
+    assert metrics_shown(record) == [
+        "val/accuracy_int8", "footprint/macc_int8", "footprint/parameters_int8",
+        "footprint/rom_bytes_int8", "footprint/ram_bytes_int8",
+    ]  # fmt: skip
+    shown = document(record, "table", boards=[DISCO])
+    assert "The front on boards, int8" in shown
+    assert "- Budget of stm32f746g-disco: ROM int8 300000 B, RAM int8 320000 B.\n" in shown
+    assert (
+        "- Deployed as int8: every footprint, fit and verdict is of that model; --dtype float32 "
+        "shows the other.\n"
+    ) in shown
+    members = {row.name: row for row in record.front()}
+    for line in fit_matrix(record, [DISCO]):
+        for name, row in members.items():
+            memories = (
+                ("ROM", "footprint/rom_bytes_int8", DISCO.flash_bytes),
+                ("RAM", "footprint/ram_bytes_int8", DISCO.ram_bytes),
+            )
+            title, metric, limit = min(memories, key=lambda one: 1 - row.metrics[one[1]] / one[2])
+            assert line[name] == f"{title} {100 * (1 - row.metrics[metric] / limit):.0f} % spare"
+
+
+def test_a_study_of_one_data_type_does_not_speak_of_another() -> None:
+    """No note on what was deployed where there is nothing to choose."""
+    assert not [note for note in notes(synthetic(10)) if note.startswith("Deployed")]
+
+
+def test_a_board_asked_of_an_int8_study_is_asked_for_the_int8_model() -> None:
+    """The verdicts of ``report --target`` against the int8 figures, by hand."""
+    small = Board("small", 60_000, 14_000)
+    record = quantized(60)
+    asked = refit(record, small)
+    assert asked.budget == {"rom_bytes_int8": 60_000, "ram_bytes_int8": 14_000}
+    trained = [row for row in record.rows if row.state == State.FINISHED]
+    fitting = {
+        row.trial
+        for row in trained
+        if row.metrics["footprint/rom_bytes_int8"] <= 60_000
+        and row.metrics["footprint/ram_bytes_int8"] <= 14_000
+    }
+    assert fitting == {row.trial for row in asked.rows if row.feasible}
+    assert 0 < len(fitting) < len(trained)
+    over = next(row for row in asked.rows if row.state == State.FINISHED and not row.feasible)
+    used = over.metrics["footprint/rom_bytes_int8"]
+    assert over.reason is not None
+    assert over.reason.startswith(f"ROM int8 {used:,} B is over 60,000 B of small by ")
+
+
+def test_the_other_data_type_is_the_same_study_with_its_twins() -> None:
+    """Objectives, limits, verdicts and front of the float32 model; there and back is the same."""
+    record = quantized(60)
+    single = redeploy(record, "float32")
+    assert single.dtype == "float32"
+    assert single.objectives == synthetic(1).objectives
+    assert single.budget == {"rom_bytes": 300_000, "ram_bytes": 320_000}
+    for row, was in zip(single.rows, record.rows, strict=True):
+        if was.state == State.FINISHED:
+            assert row.feasible == (was.metrics["footprint/rom_bytes"] <= 300_000)
+        else:
+            assert row == was
+    assert best(single.rows, single.objectives) != best(record.rows, record.objectives)
+    assert document(single, "json") != document(record, "json")
+    again = redeploy(single, "int8")
+    assert (again.rows, again.objectives) == (record.rows, record.objectives)
+    assert again.budget == record.budget
+
+
+def test_a_data_type_that_was_not_measured_is_refused() -> None:
+    """The study's name and what it lacks."""
+    with pytest.raises(EdgebenchError, match=r"^the study 'table1' has no int8 figures$"):
+        redeploy(reference(), "int8")
+
+
+def test_a_limit_on_the_other_model_keeps_its_column() -> None:
+    """A float32 limit in a study that ships int8: both are shown, each by its name."""
+    record = dataclasses.replace(quantized(12), budget={"rom_bytes": 900_000, "macc": 50_000_000})
+    names = metrics_shown(record)
+    assert {"footprint/rom_bytes", "footprint/rom_bytes_int8", "footprint/macc"} <= set(names)
+    assert "Budget of stm32f746g-disco: ROM 900000 B, MACC 50000000." in notes(record)[2]
+
+
+def test_what_was_never_quantized_shows_the_figures_it_has() -> None:
+    """An int8 budget whose trials have float32 figures only: a column with those, not without."""
+    record = dataclasses.replace(synthetic(8), deployed="int8")
+    assert metrics_shown(record)[0] == "val/accuracy_best"
+    assert "footprint/rom_bytes" in metrics_shown(record)
+
+
+def test_few_refused_trials_stand_in_the_table() -> None:
+    """Up to twenty, each with its reason, as they always did."""
+    record = crowded(30, 20)
+    shown = document(record, "table")
+    assert shown.count(" refused: R") == 20
+    assert "were refused before training" not in shown
+
+
+def test_many_refused_trials_are_counted_and_asked_for() -> None:
+    """By the figure that each is over; whole with ``everything``, and always in csv and json."""
+    record = crowded(30, 300)
+    shown = document(record, "table")
+    assert "Trials of crowded-30-300, without the refused" in shown
+    assert " refused: R" not in shown
+    by = {"ROM": 0, "RAM": 0}
+    for row in record.rows:
+        if row.state == State.REFUSED:
+            by[str(row.reason)[:3]] += 1
+    assert refusals(record) == by
+    assert (
+        f"300 trials were refused before training: {by['ROM']} by ROM, {by['RAM']} by RAM. All "
+        "rows: --all, or the formats csv and json.\n"
+    ) in shown
+    assert document(record, "table", everything=True).count(" refused: R") == 300
+    assert len(document(record, "csv").splitlines()) == 331
+    assert len(json.loads(document(record, "json"))["rows"]) == 330
+
+
+def test_a_candidate_that_cannot_be_built_is_refused_for_another_reason() -> None:
+    """It is over no limit."""
+    record = crowded(30, 60)
+    rows = [
+        dataclasses.replace(row, reason="5 blocks halve 8 pixels to 0") if row.trial == 1 else row
+        for row in record.rows
+    ]
+    assert refusals(dataclasses.replace(record, rows=rows))["other"] == 1
+
+
+def test_a_pruned_trial_keeps_its_place_and_its_reason() -> None:
+    """It is in the table and in csv, not on the front."""
+    record = synthetic(30)
+    top = best(record.rows, record.objectives)
+    assert top is not None
+    rows = [pruned(row) if row is top else row for row in record.rows]
+    record = dataclasses.replace(record, rows=rows)
+    [row] = [row for row in trials(record) if row["trial"] == top.trial]
+    assert row["fits"] == "pruned: it could not join the front any more (epoch 2)"
+    assert (row["front"], row["accuracy"]) == ("", None)
+    assert top.trial not in [row.trial for row in record.front()]
+    assert "1 pruned" in notes(record)[0]
+
+
+LONG = [
+    {"trial": 1, "fits": "yes"},
+    {"trial": 12, "fits": "refused: ROM 73,000,000 B is over 20,000,000 B by 53,000,000 B"},
+]
+
+
+def test_a_last_column_is_wrapped_in_the_terminal() -> None:
+    """Within its column while there is room, under its row where there is little."""
+    assert render(LONG, "table", width=48) == (
+        "trial  fits\n"
+        "─────  ─────────────────────────────────────────\n"
+        "    1  yes\n"
+        "   12  refused: ROM 73,000,000 B is over\n"
+        "       20,000,000 B by 53,000,000 B\n"
+    )
+    wide = [{"a name as long as it takes": "x", **row} for row in LONG]
+    assert render(wide, "table", width=44).splitlines()[2:] == [
+        "x                               1  yes",
+        "x                              12",
+        "    refused: ROM 73,000,000 B is over",
+        "    20,000,000 B by 53,000,000 B",
+    ]
+    assert render(LONG, "table", width=400) == render(LONG, "table")
+
+
+def test_three_thousand_refused_rows_take_a_moment() -> None:
+    """3,200 rows, each format; the front among them too."""
+    record = crowded()
+    start = time.perf_counter()
+    for format_ in ("table", "markdown", "json", "csv"):
+        document(record, format_, boards=[DISCO, H7], everything=True)
+    record.front()
+    assert time.perf_counter() - start < 6
+
+
+def test_a_study_is_a_data_frame() -> None:
+    """One row a trial with full names; what a trial does not have is missing."""
+    record = quantized(40)
+    frame = record.to_pandas()
+    assert list(frame.columns[:7]) == [
+        "trial", "run_id", "name", "state", "reason", "on_front", "model.family",
+    ]  # fmt: skip
+    assert len(frame) == 40
+    assert set(frame["state"]) == {"finished", "refused"}
+    assert sorted(frame[frame["on_front"]]["trial"]) == sorted(r.trial for r in record.front())
+    for row in record.rows:
+        line = frame.iloc[row.trial]
+        assert line["footprint/rom_bytes_int8"] == row.metrics["footprint/rom_bytes_int8"]
+        assert math.isnan(line["val/accuracy_int8"]) == (row.state == State.REFUSED)
+    empty = dataclasses.replace(record, rows=[]).to_pandas()
+    assert (len(empty), list(empty.columns)) == (0, list(frame.columns[:6]))
 
 
 def _row(params: dict[str, object]) -> object:

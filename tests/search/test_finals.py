@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,21 +19,19 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 from conftest import Stores
-from hypothesis import given
-from hypothesis import strategies as st
+from edgebench.search.worker import Facts
 from mlflow_study import write_study
 from report_studies import synthetic
 from scipy import stats
 
 from edgebench import data, export
-from edgebench.cli import command, document, watched
+from edgebench.cli._running import watched
+from edgebench.cli.finalize import command
 from edgebench.errors import CheckFailed, EdgebenchError
-from edgebench.record import Row, StudyRecord
-from edgebench.report import T_95, front, notes, student, table_one, welch_tied
-from edgebench.search import study
-from edgebench.search.finals import Finals, Member, finalize
+from edgebench.record import StudyRecord
+from edgebench.report import Finals, front, notes, table_one
+from edgebench.search import finalize, study
 from edgebench.search.study import Event, Settings
-from edgebench.search.worker import Facts
 from edgebench.space import file as sweep
 from edgebench.tracking import store as tracking
 from edgebench.trial import Outcome, preprocessing
@@ -186,15 +183,15 @@ def test_accuracies_are_those_of_the_same_split(tried: Tried) -> None:
             model = log.model_of(run.run_id)
             for metric, split in (
                 ("val/accuracy_best", dataset.validation),
-                ("test/accuracy", dataset.test),
+                ("test/accuracy", dataset._test),
             ):
                 logits = export.onnx_logits(model, pre.apply(split.images.numpy()))
                 correct = (logits.argmax(1) == split.labels.numpy()).mean()
                 assert run.metrics[metric] == pytest.approx(correct, abs=1e-12)
             quantized = export.onnx_logits(
-                log.model_of(run.run_id, "model-int8"), pre.apply(dataset.test.images.numpy())
+                log.model_of(run.run_id, "model-int8"), pre.apply(dataset._test.images.numpy())
             )
-            correct = (quantized.argmax(1) == dataset.test.labels.numpy()).mean()
+            correct = (quantized.argmax(1) == dataset._test.labels.numpy()).mean()
             assert run.metrics["test/accuracy_int8"] == pytest.approx(correct, abs=1e-12)
 
 
@@ -367,82 +364,6 @@ def test_a_study_without_a_front_says_why(stores: Stores) -> None:
         f"the study '{record.study}' has no front: none of its 4 trials finished within the "
         f"budget; 'edgebench report {record.study}' says why"
     )
-
-
-def test_the_table_shows_means_ties_and_what_failed() -> None:
-    """Three members by hand: two that tie, one apart; a seed that failed stands below."""
-    finals = Finals("s", [{"when": "2026-01-02T03:04:05+00:00", "seeds": [1, 2, 3]}], [
-        _member(0, [0.90, 0.91, 0.92]),
-        _member(1, [0.905, 0.915, None]),
-        _member(2, [0.50, 0.51, 0.52]),
-    ])  # fmt: skip
-    shown = document(finals, "table")
-    lines = shown.splitlines()
-    half = 4.303 * 0.01 / math.sqrt(3)
-    assert lines[4].split("  ")[-1].strip() == "1"
-    assert f"91.00 %  {100 * (0.91 - half):.2f} to {100 * (0.91 + half):.2f} %" in lines[4]
-    assert lines[5].rstrip().endswith("  0")
-    assert lines[6].rstrip().endswith("  none")
-    assert [line.split()[2] for line in lines[4:7]] == ["3", "2", "3"]
-    assert lines[-1] == "- trial-1, seed 3 failed: it broke."
-    [head, *rows] = document(finals, "csv").splitlines()
-    assert head.split(",")[:4] == ["trial", "run_id", "name", "seeds"]
-    assert rows[1].endswith(",0")
-
-
-def _member(trial: int, shares: list[float | None]) -> Member:
-    """Return a member whose finals have these accuracies; None is one that failed."""
-    runs = {}
-    for seed, share in enumerate(shares, 1):
-        metrics = {} if share is None else {"val/accuracy_best": share, "test/accuracy": share}
-        state, reason = ("failed", "it broke\nTraceback") if share is None else ("finished", None)
-        runs[seed] = Row(trial, f"{trial}-{seed}", "final", state, reason, {}, metrics)  # type: ignore[arg-type]  # a State
-    return Member(Row(trial, str(trial), f"trial-{trial}", "finished", None, {}, {}), runs, False)
-
-
-def test_the_quantiles_are_students() -> None:
-    """Against scipy, to the three decimals that are printed."""
-    assert [round(float(stats.t.ppf(0.975, freedom)), 3) for freedom in range(1, 31)] == list(T_95)
-
-
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=40))
-def test_an_interval_is_students_cut_to_a_share(shares: list[float]) -> None:
-    """Scipy's interval within the table's rounding; wider beyond 30 degrees of freedom."""
-    found = student(shares)
-    assert found.mean == pytest.approx(statistics.fmean(shares))
-    half = stats.t.ppf(0.975, len(shares) - 1) * np.std(shares, ddof=1) / math.sqrt(len(shares))
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low <= max(0, found.mean - half) + 2e-3
-    assert found.high >= min(1, found.mean + half) - 2e-3
-    if len(shares) <= 31:
-        assert found.low == pytest.approx(max(0, found.mean - half), abs=1e-3)
-        assert found.high == pytest.approx(min(1, found.mean + half), abs=1e-3)
-
-
-SHARES = st.lists(st.integers(0, 1000).map(lambda count: count / 1000), min_size=2, max_size=8)
-
-
-@given(SHARES, SHARES)
-def test_what_welchs_test_cannot_tell_apart_ties(mine: list[float], theirs: list[float]) -> None:
-    """Where scipy's exact degrees of freedom leave zero inside, ours (rounded down) does too."""
-    tied = welch_tied(mine, theirs)
-    assert tied == welch_tied(theirs, mine)
-    if 1 in {len(set(mine)), len(set(theirs))}:  # scipy warns of a side without a spread
-        assert tied or mine != theirs
-        return
-    exact = stats.ttest_ind(mine, theirs, equal_var=False)
-    if exact.pvalue > 0.051:
-        assert tied
-    if exact.pvalue < 0.001 and exact.df >= 4:
-        assert not tied
-
-
-def test_one_value_has_no_interval_and_no_ties() -> None:
-    """A single training says nothing about the next."""
-    alone = student([0.5])
-    assert (alone.mean, alone.low, alone.high, alone.count) == (0.5, None, None, 1)
-    assert welch_tied([0.5], [0.4, 0.5]) is None
 
 
 def test_sigterm_ends_with_its_status(capsys: pytest.CaptureFixture[str]) -> None:

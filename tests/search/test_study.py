@@ -12,17 +12,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from conftest import Stores
 
+from edgebench import space
 from edgebench.errors import EdgebenchError
-from edgebench.record import StudyRecord
+from edgebench.record import State, StudyRecord
 from edgebench.report import front
-from edgebench.search import study
-from edgebench.search.sampler import Proposals
-from edgebench.search.study import Event, Settings
+from edgebench.search import Event, Settings, search
 from edgebench.space import Sweep, TrialConfig
-from edgebench.space import file as sweep
+from edgebench.tracking import read_study
 
 FAST = {"train.epochs": 1, "train.batch_size": 64, "model.blocks": 2}
 CONTENT: dict[str, Any] = {
@@ -45,14 +45,19 @@ CONTENT: dict[str, Any] = {
 
 def build(**changed: Any) -> Sweep:
     """Build the small sweep of these tests with some keys changed."""
-    return sweep.build({**CONTENT, **changed})
+    return space.build({**CONTENT, **changed})
 
 
 def go(built: Sweep, stores: Stores, **settings: Any) -> tuple[StudyRecord, list[Event]]:
     """Run a sweep and return its record and what was shown."""
     events: list[Event] = []
-    where = Settings(stores.storage, stores.tracking_uri, stores.folder.parent / "data", **settings)
-    return study.search(built, where, events.append), events
+    where = Settings(
+        storage=stores.storage,
+        tracking_uri=stores.tracking_uri,
+        data_dir=stores.folder.parent / "data",
+        **settings,
+    )
+    return search(built, where, events.append), events
 
 
 def statuses(stores: Stores) -> tuple[Counter[str], Counter[str]]:
@@ -132,7 +137,8 @@ def test_over_the_budget_is_refused_and_shown(stores: Stores) -> None:
             assert "val/accuracy_best" not in row.metrics
     trials, runs = statuses(stores)
     assert trials["PRUNED"] == states["refused"]
-    assert runs["KILLED"] == states["refused"]
+    assert runs == {"FINISHED": 6}  # the five and the sweep: a refused candidate is no run
+    assert read_study("try", tracking_uri=stores.tracking_uri).rows == record.rows
 
 
 def test_an_impossible_budget_ends(stores: Stores) -> None:
@@ -158,22 +164,6 @@ def test_a_failed_candidate_is_a_row(stores: Stores) -> None:
     assert record.rows[0].reason is not None
     assert record.rows[0].reason.startswith("the training loss became")
     assert statuses(stores)[1]["FAILED"] == 1
-
-
-def test_a_repeated_proposal_is_answered_from_the_record(stores: Stores) -> None:
-    """The sampler is told the first answer; nothing is trained, no run is made."""
-    parameters = {"model.family": "gap", "model.width": {"values": [4, 6]}, **FAST}
-    built = build(parameters=parameters, run_cap=1)
-    record, _ = go(built, stores)
-    [row] = record.rows
-    proposals = Proposals(build(parameters=parameters, run_cap=2), stores.storage)
-    proposals.study.enqueue_trial({"model.width": row.params["model.width"]})
-    proposal = proposals.next(())
-    assert proposal is not None
-    assert proposal[1].params["model.width"] != row.params["model.width"]
-    first, repeated = proposals.study.trials[:2]
-    assert repeated.user_attrs["duplicate_of"] == first.number
-    assert repeated.values == first.values
 
 
 def test_a_finite_space_is_exhausted_and_then_ends(stores: Stores) -> None:
@@ -221,15 +211,59 @@ def test_a_timeout_starts_no_further_trial(stores: Stores) -> None:
     assert [row.state for row in record.rows] in ([], ["finished"])
 
 
+def test_the_record_that_is_returned_is_the_one_that_is_kept(stores: Stores) -> None:
+    """What was kept up to date in memory equals what the store gives back."""
+    record, _ = go(build(budget={"rom_bytes": 60_000}, method="random", seed=1), stores)
+    assert read_study("try", tracking_uri=stores.tracking_uri) == record
+    assert {State.FINISHED, State.REFUSED} == {row.state for row in record.rows}
+
+
+def test_how_a_candidate_was_made_is_read_back_and_not_assumed(stores: Stores) -> None:
+    """Convention, its tool's version, precision, packages: tags of the run that made it."""
+    import mlflow
+
+    record, _ = go(build(run_cap=1, parameters=CONTENT["parameters"] | {
+        "train.precision": "float32"}), stores)  # fmt: skip
+    [run_id] = [row.run_id for row in record.rows if row.state is State.FINISHED]
+    tags = mlflow.MlflowClient(stores.tracking_uri).get_run(run_id).data.tags
+    assert tags["training.precision"] == "float32"
+    assert tags["footprint.convention"] == "st"
+    assert tags["footprint.provenance"] in record.provenance
+    assert {"torch", "onnx", "onnxruntime", "optuna", "mlflow", "numpy"} <= set(tags)
+
+
+def test_an_axis_of_the_data_is_prepared_once_a_value(stores: Stores) -> None:
+    """Images of two resolutions in one study: other shapes, other footprints, one split."""
+    parameters = {
+        "model.family": "gap", "model.width": 4, **FAST,
+        "data.resolution": {"values": [8, 16]},
+        "train.seed": {"values": [0, 1]},
+    }  # fmt: skip
+    record, _ = go(build(method="grid", parameters=parameters, run_cap=9), stores)
+    macs = {row.params["data.resolution"]: row.metrics["footprint/macs"] for row in record.rows}
+    assert [row.state for row in record.rows] == ["finished"] * 4
+    assert macs[8] < macs[16]
+
+
+def test_an_unknown_early_stopping_rule_is_said_before_a_store_is_made(tmp_path: Path) -> None:
+    """With the rules that are known."""
+    stores = Stores(tmp_path / "mlruns")
+    with pytest.raises(
+        EdgebenchError, match=r"^unknown early stopping rule 'soon'; did you mean 'none'"
+    ):
+        go(build(early_stop="soon"), stores)
+    assert not stores.folder.exists()
+
+
 COMMAND = [sys.executable, "-m", "edgebench.cli", "sweep"]
 
 
 def start(stores: Stores, *, epochs: int, trials: int = 3) -> subprocess.Popen[str]:
     """Start the command line on the small sweep, each trial long enough to be cut off."""
-    import yaml
+    import json
 
     file = stores.folder.parent / "try.yaml"
-    file.write_text(yaml.safe_dump(CONTENT | {"run_cap": trials}))
+    file.write_text(json.dumps(CONTENT | {"run_cap": trials}))  # JSON is YAML
     words = ["--set", f"train.epochs={epochs}", "--set", "model.hidden=8", "--set", "method=grid"]
     words += ["--set", "model.family=vgg", "--data-dir", str(stores.folder.parent / "data")]
     words += ["--storage", stores.storage, "--tracking-uri", stores.tracking_uri]
@@ -238,21 +272,19 @@ def start(stores: Stores, *, epochs: int, trials: int = 3) -> subprocess.Popen[s
     )
 
 
-def wait_for_epoch(stores: Stores, trial: int) -> None:
-    """Wait until ``trial`` (counted from 1) has written an epoch."""
-    query = (
-        "select count(distinct r.run_uuid) from runs r join metrics m on m.run_uuid = r.run_uuid "
-        "where m.key = 'train/loss'"
-    )
+def wait_for_trial(stores: Stores, trial: int) -> None:
+    """Wait until ``trial`` (counted from 1) has been given to a worker, and a moment more."""
+    query = "select count(*) from tags where key = 'kind' and value = 'trial'"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with sqlite3.connect(stores.folder / "mlflow.db", timeout=30) as connection:
             [(count,)] = connection.execute(query)
         connection.close()
         if count >= trial:
+            time.sleep(0.2)
             return
         time.sleep(0.05)
-    raise AssertionError("no epoch was written")
+    raise AssertionError("no trial began")
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
@@ -260,7 +292,7 @@ def test_the_same_command_continues_what_a_signal_cut_off(stores: Stores, name: 
     """Nothing finished is lost or repeated, nothing stays running, the count is honoured."""
     number = signal.Signals[name]
     process = start(stores, epochs=30)
-    wait_for_epoch(stores, 2)  # the second trial is under way
+    wait_for_trial(stores, 2)  # the second trial is under way
     os.kill(process.pid, number)
     _, complaint = process.communicate(timeout=60)
     finished_before = statuses(stores)[0]["COMPLETE"]
@@ -281,28 +313,52 @@ def test_the_same_command_continues_what_a_signal_cut_off(stores: Stores, name: 
     assert "Trials of try" in table
 
 
-def test_a_worker_killed_by_the_system_is_a_failed_trial(stores: Stores) -> None:
-    """What the out-of-memory killer does: the row says so, the sweep goes on with a new worker."""
-    import psutil
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return the worker processes of a sweep."""
+    children = psutil.Process(process.pid).children()
+    return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
 
+
+def test_a_trial_whose_worker_is_killed_is_tried_again(stores: Stores) -> None:
+    """What the out-of-memory killer does costs the study no candidate; the run says it happened."""
     process = start(stores, epochs=30, trials=2)
-    wait_for_epoch(stores, 1)
-    [worker] = [
-        child
-        for child in psutil.Process(process.pid).children()
-        if "spawn_main" in " ".join(child.cmdline())
-    ]
+    wait_for_trial(stores, 1)
+    [worker] = workers_of(process)
     worker.kill()
     table, complaint = process.communicate(timeout=200)
     assert process.returncode == 0, complaint
-    assert "failed: the worker process ended with signal 9 (out of memory?)" in table
+    assert "Traceback" not in complaint
+    assert statuses(stores)[1] == {"FINISHED": 3}
+    with sqlite3.connect(stores.folder / "mlflow.db") as connection:
+        query = "select value from tags where key = 'edgebench.worker_deaths'"
+        deaths = [value for (value,) in connection.execute(query)]
+    connection.close()
+    assert deaths == ["the worker process ended with signal 9 (out of memory?)"]
+    assert "2 finished" in table
+
+
+def test_a_trial_that_kills_its_workers_is_a_failed_row(stores: Stores) -> None:
+    """Tried twice, then given up with its reason; the sweep goes on with a new worker."""
+    process = start(stores, epochs=30, trials=2)
+    wait_for_trial(stores, 1)
+    for _ in range(2):
+        before = {worker.pid for worker in workers_of(process)}
+        for worker in workers_of(process):
+            worker.kill()
+        deadline = time.monotonic() + 60
+        while not {worker.pid for worker in workers_of(process)} - before:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    table, complaint = process.communicate(timeout=200)
+    assert process.returncode == 0, complaint
+    assert "failed: the worker process ended with signal 9 (out of memory?), 2 times" in table
     assert statuses(stores)[1] == {"FINISHED": 2, "FAILED": 1}
 
 
 def test_a_study_is_run_by_one_process_at_a_time(stores: Stores) -> None:
     """The second one is told, and changes nothing."""
     process = start(stores, epochs=200)
-    wait_for_epoch(stores, 1)
+    wait_for_trial(stores, 1)
     with pytest.raises(EdgebenchError, match=r"^the study 'try' is being run by another process"):
         go(build(), stores)
     process.terminate()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgebench.space import Axis, Budget, TrialConfig
 from edgebench.space import file as sweep
-from edgebench.space.candidates import Axis, Budget, TrialConfig
 
 
 def config(**params: Any) -> TrialConfig:
@@ -32,7 +32,7 @@ def test_data_seed_and_int8_make_another_result() -> None:
     keys = {
         TrialConfig(params, "digits").key,
         TrialConfig(params, "synthetic").key,
-        TrialConfig(params, "digits", seed=1).key,
+        TrialConfig(params, "digits", base_seed=1).key,
         TrialConfig(params, "digits", split_seed=1).key,
         TrialConfig(params, "digits", int8=True).key,
     }

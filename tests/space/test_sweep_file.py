@@ -9,8 +9,8 @@ import pytest
 
 from edgebench import yaml12
 from edgebench.errors import EdgebenchError
+from edgebench.space import Axis, Sweep
 from edgebench.space import file as sweep
-from edgebench.space.candidates import Axis, Sweep
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "sweeps"
 SHIPPED = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,28 @@ class Plan:
     peak: int
     overlaps: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
+    @cached_property
+    def _living(self) -> dict[int, list[Buffer]]:
+        """Map each step to the buffers that are needed at it, the lowest first."""
+        found: dict[int, list[Buffer]] = {}
+        for one in sorted(self.buffers, key=lambda one: self.offsets[one.name]):
+            for step in range(one.first, one.last + 1):
+                found.setdefault(step, []).append(one)
+        return found
+
     def live(self, step: int) -> list[Buffer]:
         """Return the buffers that are needed at ``step``, the lowest first."""
-        found = [one for one in self.buffers if one.first <= step <= one.last]
-        return sorted(found, key=lambda one: self.offsets[one.name])
+        return list(self._living.get(step, ()))
 
     def top(self, step: int) -> int:
         """Return the end of the highest buffer that is needed at ``step``."""
-        return max((self.offsets[one.name] + one.size for one in self.live(step)), default=0)
+        living = self._living.get(step, ())
+        return max((self.offsets[one.name] + one.size for one in living), default=0)
 
     def occupied(self, step: int) -> int:
         """Return the bytes in use at ``step``; where buffers overlap they count once."""
         total = end = 0
-        for one in self.live(step):
+        for one in self._living.get(step, ()):
             start = self.offsets[one.name]
             total += max(0, start + one.size - max(start, end))
             end = max(end, start + one.size)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 MOST_STATES = 20_000  # sets of finished steps that the exact search may visit
+MOST_CROSSING = 1_000  # steps of a graph whose crossing tensors are worth their quadratic time
 
 
 @dataclass(frozen=True)
@@ -40,34 +42,45 @@ def least_peak(
     return _bound(steps, sizes, inputs, outputs), False
 
 
+@dataclass(frozen=True)
+class _State:
+    """A set of finished steps as bits, those that may run next, and the bytes that exist then."""
+
+    done: int
+    ready: frozenset[int]
+    held: int
+
+
 def _exact(
     steps: Sequence[Step], sizes: Mapping[str, int], inputs: Sequence[str], outputs: Sequence[str]
 ) -> int | None:
     """Search the sets of finished steps, the least peak first; None where they are too many."""
-    held = _Held(steps, sizes, inputs, outputs)
-    needs = held.needs()
-    start: frozenset[int] = frozenset()
-    best = {start: held(start)}
-    queue = [(best[start], 0, 0, start)]
+    graph = _Graph(steps, sizes, inputs, outputs)
+    start = graph.start()
+    everything = (1 << len(steps)) - 1
+    best = {start.done: start.held}
+    queue = [(start.held, 0, 0, start)]
     while queue:
-        peak, _, _, done = heapq.heappop(queue)
-        if len(done) == len(steps):
+        peak, _, _, state = heapq.heappop(queue)
+        if state.done == everything:
             return peak
-        if peak > best[done]:
+        if peak > best[state.done]:
             continue
-        ready = [i for i in range(len(steps)) if i not in done and needs[i] <= done]
-        for after in (done | {index} for index in ready):
-            cost = max(peak, held(after))
-            if cost < best.get(after, cost + 1):
+        for index in state.ready:
+            done = state.done | 1 << index
+            held = state.held + graph.change(done, index)
+            cost = max(peak, held)
+            if cost < best.get(done, cost + 1):
                 if len(best) > MOST_STATES:
                     return None
-                best[after] = cost
-                heapq.heappush(queue, (cost, -len(after), len(best), after))
+                best[done] = cost
+                after = _State(done, graph.ready(state, index, done), held)
+                heapq.heappush(queue, (cost, -done.bit_count(), len(best), after))
     return 0
 
 
-class _Held:
-    """Tells the bytes that exist once a set of steps is done and the others are not."""
+class _Graph:
+    """Who writes and reads each tensor, for the search: sets of steps are bits of an int."""
 
     def __init__(
         self,
@@ -78,24 +91,42 @@ class _Held:
     ) -> None:
         self.steps, self.sizes = steps, sizes
         self.inputs, self.outputs = set(inputs), set(outputs)
-        self.readers: dict[str, set[int]] = {}
+        writer = {name: index for index, step in enumerate(steps) for name in step.writes}
+        self.readers: dict[str, int] = {}
+        self.needs = [0] * len(steps)
+        self.followers: list[set[int]] = [set() for _ in steps]
         for index, step in enumerate(steps):
             for name in step.reads:
-                self.readers.setdefault(name, set()).add(index)
+                self.readers[name] = self.readers.get(name, 0) | 1 << index
+                if name in writer:
+                    self.needs[index] |= 1 << writer[name]
+                    self.followers[writer[name]].add(index)
 
-    def needs(self) -> list[set[int]]:
-        """Return for each step those that must run right before it."""
-        writer = {name: index for index, step in enumerate(self.steps) for name in step.writes}
-        return [{writer[name] for name in step.reads if name in writer} for step in self.steps]
+    def start(self) -> _State:
+        """Return the state in which nothing has run."""
+        ready = frozenset(index for index, needs in enumerate(self.needs) if not needs)
+        waiting = [one for one in self.inputs if one in self.readers or one in self.outputs]
+        return _State(0, ready, sum(self.sizes[name] for name in waiting))
 
-    def __call__(self, done: frozenset[int]) -> int:
-        """Sum what was made and is still to be read, or is a result."""
-        made = self.inputs.union(*(self.steps[index].writes for index in done))
-        return sum(
+    def ready(self, state: _State, index: int, done: int) -> frozenset[int]:
+        """Return the steps that may run once ``index`` has, which makes ``done``."""
+        opened = {one for one in self.followers[index] if not self.needs[one] & ~done}
+        return (state.ready - {index}) | opened
+
+    def change(self, done: int, index: int) -> int:
+        """Return by how many bytes the tensors that exist grow when ``index`` has run last."""
+        step = self.steps[index]
+        born = sum(
             self.sizes[name]
-            for name in made
-            if name in self.outputs or not self.readers.get(name, set()) <= done
+            for name in dict.fromkeys(step.writes)
+            if name in self.outputs or self.readers.get(name, 0) & ~done
         )
+        dead = sum(
+            self.sizes[name]
+            for name in dict.fromkeys(step.reads)
+            if name not in self.outputs and not self.readers[name] & ~done
+        )
+        return born - dead
 
 
 def _bound(
@@ -104,35 +135,55 @@ def _bound(
     """Return what exists around some step in every order.
 
     Before a step: what it reads, and what was made by its ancestors and is still to be read by
-    the step's descendants. After it: the same with what it writes.
+    the step's descendants. After it: the same with what it writes. In a graph of more than
+    ``MOST_CROSSING`` steps the tensors that cross a step are left out, which is a bound as well.
     """
+    least = max(sum(sizes[n] for n in set(inputs)), sum(sizes[n] for n in set(outputs)))
+    if len(steps) > MOST_CROSSING:
+        around = [max(_total(sizes, step.reads), _total(sizes, step.writes)) for step in steps]
+        return max(least, *around)
     ancestors = _ancestors(steps)
-    writer = {name: index for index, step in enumerate(steps) for name in step.writes}
     readers: dict[str, list[int]] = {}
     for index, step in enumerate(steps):
         for name in step.reads:
             readers.setdefault(name, []).append(index)
-    least = max(sum(sizes[n] for n in set(inputs)), sum(sizes[n] for n in set(outputs)))
-    crossing = [0] * len(steps)
-    for name, size in sizes.items():
-        born = 1 << writer[name] if name in writer else 0
-        for index, above in enumerate(ancestors):
-            made = name not in writer or bool(above & born)
-            later = name in outputs or any(
-                ancestors[reader] >> index & 1 for reader in readers.get(name, [])
-            )
-            if made and later and name not in steps[index].reads:
-                crossing[index] += size
+    crossing = _crossing(steps, sizes, set(outputs), ancestors, readers)
     for index, step in enumerate(steps):
-        before = crossing[index] + sum(sizes[name] for name in set(step.reads))
+        before = crossing[index] + _total(sizes, step.reads)
         stay = sum(
             sizes[name]
             for name in set(step.reads)
             if name in outputs or any(ancestors[r] >> index & 1 for r in readers.get(name, []))
         )
-        after = crossing[index] + stay + sum(sizes[name] for name in set(step.writes))
+        after = crossing[index] + stay + _total(sizes, step.writes)
         least = max(least, before, after)
     return least
+
+
+def _total(sizes: Mapping[str, int], names: Sequence[str]) -> int:
+    return sum(sizes[name] for name in set(names))
+
+
+def _crossing(
+    steps: Sequence[Step],
+    sizes: Mapping[str, int],
+    outputs: AbstractSet[str],
+    ancestors: Sequence[int],
+    readers: Mapping[str, Sequence[int]],
+) -> list[int]:
+    """Return for each step the bytes made before it and read after it, in every order."""
+    writer = {name: index for index, step in enumerate(steps) for name in step.writes}
+    found = [0] * len(steps)
+    for name, size in sizes.items():
+        born = 1 << writer[name] if name in writer else 0
+        for index, above in enumerate(ancestors):
+            made = name not in writer or bool(above & born)
+            later = name in outputs or any(
+                ancestors[reader] >> index & 1 for reader in readers.get(name, ())
+            )
+            if made and later and name not in steps[index].reads:
+                found[index] += size
+    return found
 
 
 def _ancestors(steps: Sequence[Step]) -> list[int]:

@@ -33,8 +33,9 @@ def overlapping(
     Two buffers that meet lie apart unless ``overlaps`` lets one begin inside the other, and a
     buffer lies no lower than its floor, the room that those after it will need. Orders:
     last needed first (what follows lies lowest, so that an input can be consumed from above),
-    the largest first, the busiest step first; the best of them is then improved by seeded moves
-    of one buffer. The search ends at ``target`` or after a fixed effort, so the plan is the same
+    the largest first, the busiest step first, each also with the largest buffer of the busiest
+    step as high as ``target`` allows; the best of them is then improved by seeded moves of one
+    buffer. The search ends at ``target`` or after a fixed effort, so the plan is the same
     on every machine.
     """
     sized = [_aligned(one, alignment) for one in buffers]
@@ -48,6 +49,8 @@ def overlapping(
         sorted(sized, key=lambda b: (b.first, b.last, -b.size)),
     ]
     plans = [(task.placed(order), order) for order in orders]
+    if min(found.peak for found, _ in plans) > target:
+        plans += [(task.placed(order, _widest(sized, busy), target), order) for order in orders]
     best, order = min(plans, key=lambda found: found[0].peak)
     shuffle = random.Random(0)  # noqa: S311 - a repeatable search, no secret
     for _ in range(min(EFFORT // (len(sized) + 1), MOST_TRIES)):
@@ -63,10 +66,12 @@ def overlapping(
 def greedy_by_size(buffers: Sequence[Buffer], alignment: int = 16) -> Plan:
     """Place the largest first, each in the first gap that is free during its life.
 
-    TFLite Micro's planner (``greedy_memory_planner``): 16-byte alignment, no overlap.
+    TFLite Micro's planner (``greedy_memory_planner``): 16-byte alignment, no overlap. Of equal
+    sizes the one that comes later in ``buffers`` is placed first, as the interpreter does it.
     """
     sized = [_aligned(one, alignment) for one in buffers]
-    order = sorted(sized, key=lambda b: (-b.size, b.first))
+    order = sized[::-1]
+    order.sort(key=lambda b: -b.size)
     return _Task(sized, _neighbours(sized), {}, {}, alignment).placed(order)
 
 
@@ -111,9 +116,16 @@ def _neighbours(buffers: Sequence[Buffer]) -> dict[str, list[Buffer]]:
 
 def _busiest(buffers: Sequence[Buffer]) -> dict[str, int]:
     """Map each buffer to the most bytes that live at any step of its life."""
-    steps = sorted({one.first for one in buffers})
-    load = {s: sum(b.size for b in buffers if b.first <= s <= b.last) for s in steps}
-    return {b.name: max(load[s] for s in steps if b.first <= s <= b.last) for b in buffers}
+    load: dict[int, int] = {}
+    for one in buffers:
+        for step in range(one.first, one.last + 1):
+            load[step] = load.get(step, 0) + one.size
+    return {b.name: max(load[s] for s in range(b.first, b.last + 1)) for b in buffers}
+
+
+def _widest(buffers: Sequence[Buffer], busy: Mapping[str, int]) -> str:
+    """Return the largest buffer of those that live at the busiest step."""
+    return max(buffers, key=lambda one: (busy[one.name], one.size)).name if buffers else ""
 
 
 def _turned(order: Sequence[Buffer], plan: Plan, shuffle: random.Random) -> list[Buffer]:
@@ -135,11 +147,16 @@ class _Task:
     floors: Mapping[str, int]
     alignment: int
 
-    def placed(self, order: Sequence[Buffer]) -> Plan:
-        """Give each buffer in turn the lowest offset that its placed neighbours allow."""
+    def placed(self, order: Sequence[Buffer], lifted: str = "", ceiling: int = 0) -> Plan:
+        """Give each buffer in turn the lowest offset that its placed neighbours allow.
+
+        The buffer called ``lifted`` goes first, to end at ``ceiling``.
+        """
         offsets: dict[str, int] = {}
-        for one in order:
+        for one in sorted(order, key=lambda one: one.name != lifted) if lifted else order:
             place = self.floors.get(one.name, 0)
+            if one.name == lifted:
+                place = max(place, (ceiling - one.size) // self.alignment * self.alignment)
             for low, high in sorted(self._blocked(one, offsets)):
                 if low >= place:
                     break

@@ -7,24 +7,40 @@ factor is assumed by analogy, listed in ``ASSUMED``, and every figure that rests
 
 from edgebench.footprint.st.complexity import (
     ASSUMED,
+    COMPLEXITY,
     MEASURED,
     assumed,
-    kernel_macc,
     macc,
 )
-from edgebench.footprint.st.memory import overlap, reads_beyond, scratch, with_padded_buffers
-from edgebench.footprint.st.resources import code, runtime_ram
+from edgebench.footprint.st.convention import convention
+from edgebench.footprint.st.memory import (
+    overlap,
+    reads_beyond,
+    scratch,
+    scratches,
+    with_padded_buffers,
+)
+from edgebench.footprint.st.resources import code, code_features, runtime_ram
+from edgebench.footprint.st.versions import CORE_2, CORE_3, CUBE_7_3, CUBE_8_1, Version
 
 __all__ = [
     "ASSUMED",
+    "COMPLEXITY",
+    "CORE_2",
+    "CORE_3",
+    "CUBE_7_3",
+    "CUBE_8_1",
     "MEASURED",
+    "Version",
     "assumed",
     "code",
-    "kernel_macc",
+    "code_features",
+    "convention",
     "macc",
     "overlap",
     "reads_beyond",
     "runtime_ram",
     "scratch",
+    "scratches",
     "with_padded_buffers",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
-from edgebench.footprint.kernels import CONVOLUTIONS, Kernel
+from edgebench.footprint.conventions import Complexity
+from edgebench.footprint.kernels import CONVOLUTIONS, REQUANTISED, Kernel
 from edgebench.profiling import Operator, Profile
 
 # Operations an output element, of what is computed element by element.
@@ -29,6 +30,8 @@ _ASSUMED_INPUT_FACTOR = {
 }  # fmt: skip
 _ASSUMED_OTHERS = frozenset({"ConvTranspose", "DepthToSpace", "SpaceToDepth"})
 _INPUT_FACTORS = {"ReduceMean": 2} | _ASSUMED_INPUT_FACTOR
+_TABLES = frozenset({"Sigmoid"})
+"""Activations that an integer kernel looks up in a table."""
 _FREE = frozenset({"alias", "pad", "concat", "slice", "gather", "copy"})
 
 
@@ -64,14 +67,19 @@ def assumed(operator: Operator) -> bool:
     return operator.op in {*ASSUMED, *_ASSUMED_INPUT_FACTOR, *_ASSUMED_OTHERS}
 
 
-def kernel_macc(profile: Profile, kernel: Kernel) -> int | None:
-    """Return the complexity of a kernel: its operators' sum, the clamps of integer kernels free."""
-    total = 0
-    for index, operator in enumerate(kernel.operators):
-        if index and operator.op in ("Relu", "Clip") and profile.is_quantised(kernel.main):
-            continue
-        cost = macc(profile, operator)
-        if cost is None:
-            return None
-        total += cost
-    return total
+def charged(profile: Profile, kernel: Kernel, operator: Operator) -> int | None:
+    """Return the complexity of ``operator`` inside ``kernel``; None where there is no rule.
+
+    What is fused into an integer kernel as the limits of its requantization costs nothing, and a
+    sigmoid of integers is one look-up an element.
+    """
+    if profile.is_quantised(kernel.main):
+        if operator is not kernel.main and operator.op in REQUANTISED:
+            return 0
+        if operator.op in _TABLES:
+            return profile.tensors[operator.outputs[0]].elements
+    return macc(profile, operator)
+
+
+COMPLEXITY = Complexity(charged, assumed)
+"""The vendor's MACC, the same in every version whose reports were read (7.2 to Core 4.0)."""

@@ -6,21 +6,36 @@ from dataclasses import replace
 from math import prod
 
 from edgebench.footprint.kernels import CONVOLUTIONS, Kernel, Schedule, image
-from edgebench.profiling import Operator, Profile, Tensor
+from edgebench.footprint.st.versions import CORE_2, Version
+from edgebench.profiling import Constant, Operator, Profile, Tensor
+
+MOST_PATCHES = 5_120
+"""Bytes of input patches that a spatial integer kernel keeps at most."""
 
 
-def scratch(profile: Profile, kernel: Kernel) -> int:
+def scratches(plan: Schedule, version: Version) -> dict[int, int]:
+    """Return the bytes of working memory of each step that needs some."""
+    found = {
+        step: scratch(plan.profile, kernel, version) for step, kernel in enumerate(plan.kernels)
+    }
+    return {step: size for step, size in found.items() if size}
+
+
+def scratch(profile: Profile, kernel: Kernel, version: Version = CORE_2) -> int:
     """Return the bytes of working memory that ``kernel`` needs while it runs."""
     main = kernel.main
     if kernel.kind == "dense" and profile.is_quantised(main):
         return _dense_scratch(profile, main)
     if kernel.kind not in CONVOLUTIONS:
         return 0
-    own = _integer_scratch(profile, main) if profile.is_quantised(main) else _float_scratch(main)
+    if profile.is_quantised(main):
+        own, element = _integer_scratch(profile, main, version), 1
+    else:
+        patched = version.float_patch and main.kind != "depthwise"
+        own, element = 4 * _patch(main) if patched else 0, 4
     pool = kernel.fused("pool")
     if pool is not None:
         _, width, channels = image(profile.tensors[main.outputs[0]])
-        element = 1 if profile.is_quantised(main) else 4
         own += int(pool.attributes["kernel"][0]) * width * channels * element
     return own
 
@@ -29,10 +44,6 @@ def _patch(operator: Operator) -> int:
     """Return the elements of the input that one output element sees."""
     weight = operator.constant("weight")
     return prod(weight.shape[1:]) if weight else prod(operator.attributes["kernel"])
-
-
-def _float_scratch(operator: Operator) -> int:
-    return 0 if operator.kind == "depthwise" else 4 * _patch(operator)
 
 
 def _dense_scratch(profile: Profile, operator: Operator) -> int:
@@ -47,7 +58,7 @@ def integer_kernel(operator: Operator) -> str:
     """Return which of the vendor's integer convolution kernels serves ``operator``.
 
     Seen: ``rgb`` for three input channels, ``sssa8`` for one, ``deep`` for 16 and more. Between
-    them the kernel with less scratch is assumed.
+    them the kernel whose patches of all channels take less is assumed.
     """
     kernel, weight = operator.attributes["kernel"], operator.constant("weight")
     if operator.kind == "depthwise":
@@ -58,22 +69,24 @@ def integer_kernel(operator: Operator) -> str:
     if channels == 3:
         return "rgb"
     outputs = weight.shape[0] if weight else 1
-    if channels >= 16 or 2 * _patch(operator) * outputs > 5120:
+    if channels >= 16 or 2 * _patch(operator) * outputs > MOST_PATCHES:
         return "deep"
     return "sssa8"
 
 
-def _integer_scratch(profile: Profile, operator: Operator) -> int:
-    """Return the scratch of an integer convolution; K is the patch, C its output channels."""
+def _integer_scratch(profile: Profile, operator: Operator, version: Version) -> int:
+    """Return the scratch of an integer convolution; K is the patch, C its output channels.
+
+    Equal on every node of the layouts of 8.1 to 2.2: 126 depthwise, 233 pointwise, 25 spatial.
+    """
     kernel, patch = integer_kernel(operator), _patch(operator)
     channels = image(profile.tensors[operator.outputs[0]])[2]
     if kernel in ("dw", "dw_3x3"):
         return channels * (3 * patch + 10) + 1
     if kernel == "pw":
         return 4 * patch + 10 * channels
-    if kernel == "deep":
-        return 4 * patch + 14 * channels + 5120
-    return 4 * patch + channels * (2 * patch + 14)
+    patches = min(2 * patch * channels, MOST_PATCHES)
+    return 4 * patch + version.channel_scratch * channels + patches
 
 
 def reads_beyond(profile: Profile, kernel: Kernel) -> bool:
@@ -107,6 +120,32 @@ def with_padded_buffers(profile: Profile) -> Profile:
     return replace(profile, operators=tuple(operators), tensors=tensors)
 
 
+def with_shipped_constants(profile: Profile) -> Profile:
+    """Return ``profile`` with the constants that the vendor's integer kernels ship.
+
+    A dense layer without a bias gets one of 32 bits, of zeros; the one element of an elementwise
+    operand is stored once a node, in four bytes.
+    """
+    return replace(profile, operators=tuple(_shipped(profile, one) for one in profile.operators))
+
+
+def _shipped(profile: Profile, operator: Operator) -> Operator:
+    if operator.kind not in ("dense", "eltwise") or not profile.is_quantised(operator):
+        return operator
+    found = list(operator.constants)
+    if operator.kind == "eltwise":
+        found = [
+            replace(one, name=f"{operator.name}.{one.name}", shape=(1,), dtype="int32")
+            if one.elements == 1
+            else one
+            for one in found
+        ]
+    elif operator.constant("weight") is not None and operator.constant("bias") is None:
+        columns = profile.tensors[operator.outputs[0]].shape[-1]
+        found.append(Constant(f"{operator.name}.bias", (columns,), "int32", role="bias"))
+    return replace(operator, constants=tuple(found))
+
+
 def _needs_padded_input(profile: Profile, operator: Operator) -> bool:
     return (
         operator.kind in CONVOLUTIONS
@@ -119,18 +158,25 @@ def _needs_padded_input(profile: Profile, operator: Operator) -> bool:
 def _padded(source: Tensor, operator: Operator) -> tuple[int, ...]:
     """Return the shape of the padded copy.
 
-    With explicit pads it is what they say. For SAME padding the vendor's tools always add
-    kernel - 1, also where a stride of 2 on an even image needs one row less (seen in 1.0.0).
+    An explicit pad is what it says. For SAME padding the vendor's tools always add kernel - 1,
+    also where a stride of 2 on an even image needs one row less (seen in 8.0 to 9.0). A converter
+    writes SAME as pads whose end exceeds their start; ``own_pads`` are those without a merged Pad.
     """
     top, left, bottom, right = operator.attributes["pads"]
-    more = [top + bottom, left + right]
+    reach = [size - 1 for size in operator.attributes["kernel"]]
     if str(operator.attributes.get("auto_pad", "")).startswith("SAME"):
-        more = [size - 1 for size in operator.attributes["kernel"]]
+        more = reach
+    else:
+        own = operator.attributes.get("own_pads", (top, left, bottom, right))
+        more = [top + bottom, left + right]
+        for axis in (0, 1):
+            if len(own) == 4 and own[axis + 2] > own[axis]:
+                more[axis] += max(reach[axis] - own[axis] - own[axis + 2], 0)
     sides = [size + extra for size, extra in zip(source.shape[2:], more, strict=False)]
     return (*source.shape[:2], *sides)
 
 
-def overlap(plan: Schedule, kernel: Kernel, name: str) -> int | None:
+def overlap(plan: Schedule, kernel: Kernel, name: str, version: Version = CORE_2) -> int | None:
     """Return how far below its input's start ``kernel`` must store its output; None: nowhere.
 
     The distance D in bytes lets the output grow into the part of the input ``name`` that is
@@ -139,16 +185,23 @@ def overlap(plan: Schedule, kernel: Kernel, name: str) -> int | None:
     profile, main = plan.profile, kernel.main
     source, target = plan.sizes[name], plan.sizes[plan.writes(kernel)[0]]
     if kernel.kind in CONVOLUTIONS:
-        return _convolution_overlap(profile, kernel)
+        blocked = profile.is_quantised(main) and not _grows(main, source, target, version)
+        return None if blocked else _convolution_overlap(profile, kernel)
     if kernel.kind == "pad":
         return max(target - source, 0)
     if kernel.kind == "convert":
         return 4 if target <= source else None
-    if kernel.kind in ("activation", "eltwise", "softmax", "norm") and target <= source:
-        return 0
-    if main.op == "MaxPool" and not any(main.attributes["pads"]):
-        return 0
-    return None
+    elementwise = kernel.kind in ("activation", "eltwise", "softmax", "norm") and target <= source
+    unpadded_pool = main.op == "MaxPool" and not any(main.attributes["pads"])
+    return 0 if elementwise or unpadded_pool else None
+
+
+def _grows(operator: Operator, source: int, target: int, version: Version) -> bool:
+    """Tell whether an integer convolution of ``version`` may grow into its input, by its sizes."""
+    square = len(set(operator.attributes["kernel"])) == 1
+    if version.square_growth and operator.kind == "conv" and not square:
+        return False
+    return version.widest_growth is None or target < version.widest_growth * source
 
 
 def _convolution_overlap(profile: Profile, kernel: Kernel) -> int | None:

@@ -3,19 +3,46 @@
 function axisNames() {
   const numeric = (name) => study.rows.some((row) => typeof value(row, name) === "number");
   const axes = Object.keys(study.axes).filter(numeric);
-  const others = Object.keys(study.labels).filter((name) => !study.metrics.includes(name));
+  const others = Object.keys(study.figures).filter(
+    (name) => !study.metrics.includes(name) && !figure(name).per_epoch);
   return [...study.metrics, ...axes, ...others.filter(numeric)];
 }
 
-const scale = (name) => (name.includes("accuracy") ? 100 : 1);
-const unit = (name) => name.includes("accuracy") ? " (%)" : name.includes("_bytes") ? " (bytes)" : "";
+const UNITS = { share: " (%)", seconds: " (s)", milliseconds: " (ms)" };
+const scale = (name) => (figure(name).unit === "share" ? 100 : 1);
+const unit = (name) => UNITS[figure(name).unit] ?? "";
+
+/** Marks of an axis in the table's units (20 kB, 5 M), or nothing where its numbers have none. */
+function marks(name, values, logarithmic) {
+  const bytes = figure(name).unit === "bytes";
+  if (!bytes && figure(name).unit !== "count" || !values.length) return {};
+  const low = Math.min(...values), high = Math.max(...values);
+  const base = bytes && study.units === "binary" ? 2 : 10;
+  const most = $("chart").clientWidth < 500 ? 5 : 9;
+  const at = [];
+  if (logarithmic) {
+    const steps = base === 2 ? [[1], [1], [1]] : [[1, 2, 5], [1, 3], [1]];
+    const first = Math.floor(Math.log(low / 2) / Math.log(base)), last = Math.log(2 * high) / Math.log(base);
+    for (const within of steps) {
+      at.length = 0;
+      for (let power = first; power <= last; power += 1) at.push(...within.map((x) => x * base ** power));
+      if (at.filter((x) => x >= low / 1.2 && x <= 1.2 * high).length <= most) break;
+    }
+    while (base === 2 && at.length > 2 * most) for (let i = 1; i < at.length; i += 1) at.splice(i, 1);
+  } else {
+    const rough = (high - low || high) / most, power = base ** Math.floor(Math.log(rough) / Math.log(base));
+    const step = [1, 2, 5, 10].map((x) => x * power).find((x) => x >= rough);
+    for (let x = Math.floor(low / step - 1) * step; x <= high + step; x += step) if (x >= 0) at.push(x);
+  }
+  const whole = at.filter((x) => Number.isInteger(x));
+  return { tickvals: whole, ticktext: whole.map((x) => amount(x, bytes).replace(/\.?0+(?= |$)/, "")) };
+}
 
 /** -1 where more is better, 1 where less is, null where neither is known. */
 function direction(name) {
-  const goal = goals.find((candidate) => candidate.name === name);
-  if (goal) return goal.sign;
-  if (name.includes("accuracy")) return -1;
-  return name.startsWith("footprint/") ? 1 : null;
+  const sought = goals.find((candidate) => candidate.name === name);
+  if (sought) return sought.sign;
+  return { maximize: -1, minimize: 1 }[figure(name).goal] ?? null;
 }
 
 /** The staircase of what fits for the two axes shown, however many objectives the study has. */
@@ -65,24 +92,25 @@ function chart(fitting, top) {
     });
   }
   const lines = LIMITS.filter((limit) => state.limits[limit.id] !== null).flatMap((limit) => {
-    const across = x === limit.metric + state.suffix, up = y === limit.metric + state.suffix;
+    const across = x === limit.names[state.dtype], up = y === limit.names[state.dtype];
     const style = { type: "line", line: { color: "#a63c06", width: 1.5, dash: "dash" } };
     const edge = state.limits[limit.id];
     if (across) return [{ ...style, x0: edge, x1: edge, yref: "paper", y0: 0, y1: 1 }];
     return up ? [{ ...style, y0: edge, y1: edge, xref: "paper", x0: 0, x1: 1 }] : [];
   });
-  const positive = rows.every((row) => value(row, x) > 0);
+  const logarithmic = $("log").checked && rows.every((row) => value(row, x) > 0);
   const layout = {
     margin: { l: 65, r: 15, t: 15, b: 50 }, hovermode: "closest", shapes: lines,
-    legend: { orientation: "h", y: 1.1 }, uirevision: x + y + $("log").checked,
-    xaxis: { title: { text: title(x) + unit(x) }, type: $("log").checked && positive ? "log" : "linear",
-      exponentformat: "SI", gridcolor: "#e6ebef" },
-    yaxis: { title: { text: title(y) + unit(y) }, exponentformat: "SI", gridcolor: "#e6ebef" },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, uirevision: x + y + $("log").checked,
+    xaxis: { title: { text: title(x) + unit(x) }, type: logarithmic ? "log" : "linear",
+      exponentformat: "SI", gridcolor: "#e6ebef", ...marks(x, rows.map((row) => value(row, x)), logarithmic) },
+    yaxis: { title: { text: title(y) + unit(y) }, exponentformat: "SI", gridcolor: "#e6ebef",
+      ...marks(y, rows.map((row) => value(row, y)), false) },
   };
   Plotly.react("chart", traces, layout, { displaylogo: false, responsive: true });
   const missing = study.rows.length - rows.length;
   $("left-out").textContent = missing
-    ? `${missing} of ${study.rows.length} trials have no value on these axes (refused, failed or running); the table has them all.`
+    ? `${missing} of ${study.rows.length} trials have no value on these axes (refused, pruned, failed or running); the table has them all.`
     : "";
 }
 
@@ -101,22 +129,24 @@ function timeline(layers) {
   Plotly.newPlot("timeline", [{
     type: "bar", x: layers.map((layer, i) => `${i + 1} ${layer[0]}`), y: live,
     text: live.map((bytes) => (bytes === peak ? "peak" : "")), textposition: "outside",
-    hovertemplate: "%{x}: %{y} bytes<extra></extra>",
+    customdata: live.map((bytes) => amount(bytes ?? 0, true)),
+    hovertemplate: "%{x}: %{customdata}<extra></extra>",
     marker: { color: live.map((bytes) => (bytes === peak ? "#d55e00" : "#56b4e9")) },
   }], {
-    margin: { l: 60, r: 10, t: 35, b: 80 }, title: { text: "RAM over the operators", font: { size: 14 } },
-    yaxis: { title: { text: "live bytes" }, exponentformat: "SI", range: [0, peak * 1.15] },
+    margin: { l: 60, r: 10, t: 35, b: 80 }, title: { text: "Activations alive over the operators, float32 model", font: { size: 14 } },
+    yaxis: { range: [0, peak * 1.15],
+      tickvals: [0, peak / 2, peak], ticktext: [0, peak / 2, peak].map((x) => amount(Math.round(x), true)) },
     xaxis: { type: "category", tickangle: 40, automargin: true },
   }, { displayModeBar: false, responsive: true });
 }
 
 function curves(row) {
   Plotly.purge("curves");
-  const names = Object.keys(row.curves).filter((name) => name.includes("accuracy"));
+  const names = Object.keys(row.curves).filter((name) => figure(name).unit === "share");
   $("curves").hidden = !names.length;
   if (!names.length) return;
   Plotly.newPlot("curves", names.map((name, i) => ({
-    type: "scatter", mode: "lines+markers", name, y: row.curves[name].map((share) => 100 * share),
+    type: "scatter", mode: "lines+markers", name: title(name), y: row.curves[name].map((share) => 100 * share),
     x: row.curves[name].map((_, epoch) => epoch + 1), marker: { symbol: MARKS[i] },
     line: { color: COLOURS[i], dash: i ? "dash" : "solid" },
   })), {

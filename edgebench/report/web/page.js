@@ -1,17 +1,19 @@
-// Limits in, the answer, the table and one trial out.
+// Limits in; the best that fits, the table and one trial out.
 
 // ---- limits ------------------------------------------------------------------------------------
 
 function makeLimits() {
   for (const limit of LIMITS) {
-    const used = study.rows.flatMap((row) => ["", "_int8"].map((s) => row.metrics[limit.metric + s]))
+    const names = Object.values(limit.names);
+    const used = study.rows.flatMap((row) => names.map((name) => row.metrics[name]))
       .filter((number) => number > 0);
     limit.low = used.length ? Math.min(...used) * 0.8 : 1;
     limit.high = used.length ? Math.max(...used) * 1.05 : 10;
     const box = element("div", "", { class: "limit" });
     const head = element("div", "");
     limit.output = element("output", "", { id: `${limit.id}-limit` });
-    head.append(element("label", limit.title, { for: limit.id }), limit.output);
+    limit.label = element("label", "", { for: limit.id });
+    head.append(limit.label, limit.output);
     limit.slider = element("input", "", { id: limit.id, type: "range", min: 0, max: STEPS });
     limit.slider.addEventListener("input", () => {
       const part = Number(limit.slider.value) / STEPS;
@@ -33,14 +35,26 @@ function setLimit(limit, number) {
 }
 
 function chooseBoard() {
-  const board = study.boards.find(([name]) => name === $("board").value);
-  setLimit(LIMITS[0], board ? board[1] : null);
-  setLimit(LIMITS[1], board ? board[2] : null);
+  const [, flash, ram] = study.boards.find(([name]) => name === $("board").value) ?? [];
+  const left = { flash, ram };
+  for (const limit of LIMITS) if (limit.memory) setLimit(limit, left[limit.memory] ?? null);
   refresh();
 }
 
+/** Show the model in another data type: axes, columns, limits and front follow, numbers stay. */
+function chooseType(dtype) {
+  if (dtype === state.dtype) return;
+  const [x, y] = [$("x").value, $("y").value];
+  state.dtype = $("dtype").value = dtype;
+  [$("x").value, $("y").value] = [inType(x), inType(y)];
+  state.sort[0] = inType(state.sort[0]);
+  makeTable();
+  sortTable();
+}
+
 function reset() {
-  for (const limit of LIMITS) setLimit(limit, study.budget[limit.budget] ?? null);
+  chooseType(study.dtype);
+  for (const limit of LIMITS) setLimit(limit, limit.budget);
   const known = study.boards.some(([name]) => name === study.target);
   $("board").value = known ? study.target : "";
   refresh();
@@ -51,7 +65,7 @@ function reset() {
 function columns() {
   return [
     { key: "trial", title: "trial", get: (row) => row.trial, text: (row) => row.trial },
-    ...[...Object.keys(study.axes), ...study.metrics].map((name) => ({
+    ...[...Object.keys(study.axes), ...new Set(study.metrics.map(inType))].map((name) => ({
       key: name, title: study.axes[name] || title(name),
       get: (row) => value(row, name), text: (row) => shown(row, name),
     })),
@@ -60,9 +74,13 @@ function columns() {
   ];
 }
 
+/** The rows of the table: without the refused ones where they are not asked for. */
+const listed = () => ($("refused").checked ? [...study.rows] : study.rows.filter((row) => row.state !== "refused"));
+
 function makeTable() {
   const head = element("tr", "");
-  for (const column of columns()) {
+  const all = columns();
+  for (const column of all) {
     const numeric = study.rows.some((row) => typeof column.get(row) === "number");
     const th = element("th", column.title, { "data-key": column.key });
     if (numeric && column.key !== "front") th.className = "number";
@@ -73,22 +91,29 @@ function makeTable() {
     });
     head.append(th);
   }
-  document.querySelector("#trials thead").append(head);
+  document.querySelector("#trials thead").replaceChildren(head);
   for (const row of study.rows) {
-    row.line = element("tr", "", { "data-trial": row.trial });
-    columns().forEach((column, i) => {
-      const cell = element("td", column.text(row));
-      cell.className = head.children[i].className;
-      row.line.append(cell);
-    });
-    row.line.lastChild.className = "verdict";
-    row.line.addEventListener("click", () => choose(row));
+    row.line = null;
+    row.fitText = row.verdict;
   }
+}
+
+/** The line of a trial in the table, made when it is first shown. */
+function lineOf(row, all, classes) {
+  if (row.line) return row.line;
+  row.line = element("tr", "", { "data-trial": row.trial });
+  all.forEach((column, i) => row.line.append(element("td", column.text(row), { class: classes[i] })));
+  row.line.lastChild.textContent = row.fitText;
+  row.line.lastChild.className = "verdict";
+  row.line.addEventListener("click", () => choose(row));
+  return row.line;
 }
 
 function sortTable() {
   const [key, ascending] = state.sort;
-  const column = columns().find((candidate) => candidate.key === key);
+  const all = columns();
+  const column = all.find((candidate) => candidate.key === key);
+  const classes = [...document.querySelectorAll("#trials th")].map((th) => th.className);
   const sign = ascending ? 1 : -1;
   const order = (a, b) => {
     const left = column.get(a) ?? null, right = column.get(b) ?? null;
@@ -97,8 +122,8 @@ function sortTable() {
       ? left - right : String(left).localeCompare(String(right), "en", { numeric: true });
     return sign * less || a.trial - b.trial;
   };
-  const sorted = [...study.rows].sort(order);
-  document.querySelector("#trials tbody").replaceChildren(...sorted.map((row) => row.line));
+  const lines = listed().sort(order).map((row) => lineOf(row, all, classes));
+  document.querySelector("#trials tbody").replaceChildren(...lines);
   for (const th of document.querySelectorAll("#trials th")) {
     if (th.dataset.key !== key) th.removeAttribute("aria-sort");
     else th.setAttribute("aria-sort", ascending ? "ascending" : "descending");
@@ -110,30 +135,31 @@ function write(cell, text) {
 }
 
 function updateTable(fitting, members, top) {
-  for (const row of study.rows) {
-    row.member = members.includes(row);
-    const over = row.state === "finished" ? excess(row) : null;
-    row.fitText = row.state !== "finished" ? row.verdict : over === null ? "yes"
-      : `no: ${over.limit.memory} x${over.ratio.toFixed(2)}`;
+  for (const row of trained) { // what was never trained stays as it was written
+    row.member = members.has(row);
+    const over = excess(row);
+    row.fitText = over === null ? "yes" : `no: ${over.limit.title} x${over.ratio.toFixed(2)}`;
     const [mark, verdict] = [...row.line.children].slice(-2);
     write(mark, row.member ? "●" : "");
     write(verdict, row.fitText);
     row.line.classList.toggle("fits", fitting.has(row));
     row.line.classList.toggle("best", row === top);
-    row.line.classList.toggle("chosen", row === state.chosen);
   }
+  document.querySelector("#trials tr.chosen")?.classList.remove("chosen");
+  state.chosen?.line?.classList.add("chosen");
 }
 
-// ---- the answer --------------------------------------------------------------------------------
+// ---- the best that fits ------------------------------------------------------------------------
 
-function figures(row) {
-  return [...new Set([goals[0].name, ...study.metrics.filter((name) => name.includes("accuracy")),
-    ...LIMITS.map((limit) => limit.metric + (limit.metric + state.suffix in row.metrics ? state.suffix : ""))])]
-    .filter((name) => name in row.metrics).map((name) => `${title(name)} ${shown(row, name)}`).join(" · ");
+function summary(row) {
+  const accuracies = study.metrics.map(inType).filter((name) => figure(name).images);
+  const names = [inType(goals[0].name), ...accuracies, ...LIMITS.map((limit) => limit.names[state.dtype])];
+  return [...new Set(names)].filter((name) => name in row.metrics)
+    .map((name) => `${title(name)} ${shown(row, name)}`).join(" · ");
 }
 
-function answer(fitting, members, top) {
-  const box = $("answer");
+function showBest(fitting, members, top) {
+  const box = $("best-that-fits");
   box.classList.toggle("none", top === null);
   box.replaceChildren();
   const count = `${fitting.size} of ${trained.length} trained trials fit.`;
@@ -143,24 +169,24 @@ function answer(fitting, members, top) {
     box.append(element("strong", "No trained trial fits"));
     if (closest) {
       const [row, { limit, used, most }] = closest;
-      box.append(element("p", `Closest: ${row.name} is over by ${limitText(limit, used - most)} of ${limit.memory}.`));
+      box.append(element("p", `Closest: ${row.name} is over by ${limitText(limit, used - most)} of ${limit.title}.`));
     }
     return;
   }
   box.append(element("span", "Best that fits"), element("strong", top.name, { id: "best" }),
-    element("p", figures(top)));
+    element("p", summary(top)));
   const spare = LIMITS.filter((limit) => state.limits[limit.id] !== null && needs(top, limit) >= 0)
-    .map((limit) => `${limit.memory} ${(100 * (1 - needs(top, limit) / state.limits[limit.id])).toFixed(0)} %`);
+    .map((limit) => `${limit.title} ${(100 * (1 - needs(top, limit) / state.limits[limit.id])).toFixed(0)} %`);
   if (spare.length) box.append(element("p", `To spare: ${spare.join(", ")}.`));
   box.append(element("p", count));
-  const ties = smallerTies(top, members)
-    .sort((a, b) => needs(a, LIMITS[0]) - needs(b, LIMITS[0]));
+  const [cost] = LIMITS;
+  const ties = smallerTies(top, members).sort((a, b) => needs(a, cost) - needs(b, cost));
   if (ties.length) {
-    const less = 100 * (1 - needs(ties[0], LIMITS[0]) / needs(top, LIMITS[0]));
+    const less = 100 * (1 - needs(ties[0], cost) / needs(top, cost));
     const link = element("a", ties[0].name);
     link.addEventListener("click", () => choose(ties[0]));
     const line = element("p", "A tie within its 95 % interval, with ");
-    line.append(`${less.toFixed(0)} % less flash: `, link);
+    line.append(`${less.toFixed(0)} % less ${cost.title}: `, link);
     box.append(line);
   }
 }
@@ -174,7 +200,8 @@ function choose(row) {
   $("detail-name").textContent = row.name;
   $("detail-verdict").textContent = row.state === "finished" ? `finished, run ${row.run_id}` : row.verdict;
   const facts = [...Object.keys(row.params).map((name) => [name, String(shown(row, name))]),
-    ...Object.keys(row.metrics).map((name) => [title(name), String(shown(row, name))])];
+    ...Object.keys(row.metrics).filter((name) => !figure(name).per_epoch)
+      .map((name) => [title(name), String(shown(row, name))])];
   $("facts").replaceChildren(tableOf([], facts));
   const layers = row.layers === null ? [] : study.layers[row.layers];
   $("layers").replaceChildren();
@@ -199,7 +226,10 @@ let pending = false;
 
 /** Redraw once for any number of changes before the next frame. */
 function refresh() {
-  for (const limit of LIMITS) limit.output.textContent = limitText(limit, state.limits[limit.id]);
+  for (const limit of LIMITS) {
+    limit.label.textContent = limitTitle(limit);
+    limit.output.textContent = limitText(limit, state.limits[limit.id]);
+  }
   if (pending) return;
   pending = true;
   requestAnimationFrame(() => {
@@ -207,7 +237,7 @@ function refresh() {
     const fitting = new Set(trained.filter((row) => excess(row) === null));
     const members = front([...fitting]);
     const top = best(members);
-    answer(fitting, members, top);
+    showBest(fitting, members, top);
     updateTable(fitting, members, top);
     chart(fitting, top);
   });
@@ -242,16 +272,21 @@ async function start() {
   $("detail").hidden = true;
   options($("board"), [["", "no board"], ...study.boards.map(([name]) => [name, name])]);
   $("board").addEventListener("change", chooseBoard);
-  const int8 = study.rows.some((row) => "footprint/rom_bytes_int8" in row.metrics);
-  options($("precision"), [["", "float32"], ["_int8", "int8"]]);
-  $("precision-label").hidden = !int8;
-  $("precision").addEventListener("change", () => { state.suffix = $("precision").value; refresh(); });
+  const types = new Set(Object.values(study.figures).map(({ dtype }) => dtype).filter(Boolean));
+  options($("dtype"), [...types].map((dtype) => [dtype, dtype]), study.dtype);
+  $("dtype-label").hidden = types.size < 2;
+  $("dtype").addEventListener("change", () => { chooseType($("dtype").value); refresh(); });
   const names = axisNames().map((name) => [name, title(name)]);
-  options($("x"), names, study.metrics.find((name) => name === "footprint/rom_bytes"));
+  options($("x"), names, LIMITS.map((limit) => limit.names[state.dtype]).find((name) => name in study.figures));
   options($("y"), names, study.metrics[0]);
   options($("colour"), Object.entries(study.axes));
   for (const id of ["x", "y", "colour", "log"]) $(id).addEventListener("change", refresh);
   $("only").addEventListener("change", () => $("trials").classList.toggle("only", $("only").checked));
+  const refused = study.rows.filter((row) => row.state === "refused").length;
+  $("refused").checked = refused <= REFUSED_SHOWN;
+  $("refused-label").hidden = refused <= REFUSED_SHOWN;
+  $("refused-count").textContent = refused.toLocaleString("en");
+  $("refused").addEventListener("change", () => { sortTable(); refresh(); });
   $("reset").addEventListener("click", reset);
   makeLimits();
   makeTable();

@@ -9,7 +9,7 @@ recorded here is the one to report; whoever looks and then changes the search as
 
 from __future__ import annotations
 
-from edgebench.search.finals.members import Finals, Member
+from edgebench.report import Finals, Member
 from edgebench.search.finals.opening import finalize
 
 __all__ = ["Finals", "Member", "finalize"]

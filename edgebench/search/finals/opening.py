@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgebench.errors import CheckFailed, EdgebenchError
-from edgebench.search.finals.members import TEST, Finals, Member
+from edgebench.record import Opening
+from edgebench.report import TEST, Finals, Member
+from edgebench.search.dispatcher import Dispatcher
 from edgebench.search.finals.plan import Plan
 from edgebench.search.finals.retraining import Retraining
-from edgebench.search.study import Observer, Settings, alone
-from edgebench.search.worker import Worker, crew
+from edgebench.search.progress import Observer
+from edgebench.search.settings import Settings
+from edgebench.search.tasks import Judge
 from edgebench.space import INT8
 from edgebench.tracking import (
     MODEL,
@@ -54,31 +57,40 @@ def finalize(
     if seeds < 1:
         raise EdgebenchError(f"--seeds {seeds}: at least 1 is needed; 3 give an interval")
     experiment_id_of(study, settings.tracking_uri)  # before anything is made
-    with alone(study, settings.storage):
+    with settings.alone(study), settings.open_pool() as pool:
         record = read_study(study, tracking_uri=settings.tracking_uri)
         log = StudyLog(settings.tracking_uri, study)
         plan = Plan.of(record, log, seeds)
         openings = _openings(plan, log.openings(), study, again=again)
-        with crew(settings.workers, device=settings.device, data_dir=settings.data_dir) as workers:
-            facts = plan.facts(workers[0], dataset, study)
-            log.begin_finals()
-            Retraining(plan, log, facts, workers, observe, dataset).go()
-            finals = plan.gather(log)
-            if not any(member.finished for member in finals):
-                raise CheckFailed(
-                    f"no final run of '{study}' finished; the test split stays closed",
-                    *(f"{m.row.name}, seed {s}: {r}" for m in finals for s, r in m.failed.items()),
-                )
-            now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-            openings[-1] = {"when": now, **openings[-1]}  # the time at which it began stays
-            log.record_openings(openings)
-            _examine(plan, log, finals, workers[0], dataset)
+        last = openings[-1]
+        dispatcher = Dispatcher(pool)
+        facts = plan.facts(dispatcher, dataset, study)
+        log.begin_finals()
+        Retraining(plan, log, facts, dispatcher, observe, dataset).go()
+        finals = plan.gather(log)
+        if not any(member.finished for member in finals):
+            raise CheckFailed(
+                f"no final run of '{study}' finished; the test split stays closed",
+                *(f"{m.row.name}, seed {s}: {r}" for m in finals for s, r in m.failed.items()),
+            )
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        last = {"when": now, **last}  # the time at which it began stays
+        opening = _recorded(log, len(openings) - 1, last)
+        _judge(plan, log, finals, dispatcher, dataset=dataset, opening=opening)
         finals = plan.gather(log)
         for member in finals:
-            log.log_final(member.row.run_id, member.figures())
-        openings[-1]["complete"] = True
-        log.record_openings(openings)
-    return Finals(study, openings, finals)
+            log.log_metrics(member.row.run_id, member.figures())
+        openings[-1] = {**last, "complete": True}
+        _recorded(log, len(openings) - 1, openings[-1])
+    return Finals(study, openings, finals, record.dtype)
+
+
+def _recorded(log: StudyLog, index: int, content: Mapping[str, Any]) -> Opening:
+    """Write an opening of the test split, and return it."""
+    details = {name: value for name, value in content.items() if name not in {"when", "by"}}
+    opening = Opening(str(content["when"]), str(content["by"]), details)
+    log.record_opening(index, opening)
+    return opening
 
 
 def _openings(
@@ -97,9 +109,11 @@ def _openings(
         "seeds": list(plan.seeds),
         "trials": sorted(row.trial for row, _, _ in plan.members),
     }
-    last = openings[-1] if openings else None
+    own = [one for one in openings if one["by"] == "finalize"]
+    last = own[-1] if own else None
     if last and not last["complete"] and all(last[name] == asked[name] for name in asked):
-        return openings
+        openings.remove(last)
+        return [*openings, last]
     if last and not again:
         raise EdgebenchError(
             f"the test split of '{study}' was opened on {last['when']} by {last['by']} "
@@ -107,22 +121,25 @@ def _openings(
             f"{study} --format json' under final/, and --again opens it once more, which is "
             "recorded too"
         )
-    opening = {"by": "finalize", **asked, "again": bool(openings), "complete": False}
+    opening = {"by": "finalize", **asked, "again": bool(own), "complete": False}
     return [*openings, opening]
 
 
-def _examine(
-    plan: Plan, log: StudyLog, finals: Sequence[Member], worker: Worker, dataset: str | None
+def _judge(
+    plan: Plan,
+    log: StudyLog,
+    finals: Sequence[Member],
+    dispatcher: Dispatcher,
+    *,
+    dataset: str | None,
+    opening: Opening,
 ) -> None:
     """Read the test split: every final run that finished, float and int8, each once."""
     for member, (_, config, _) in zip(finals, plan.members, strict=True):
         where = dataclasses.replace(config, dataset=dataset or config.dataset)
-        models = {TEST: MODEL} | ({TEST + INT8: MODEL_INT8} if member.int8 else {})
+        names = {TEST: MODEL} | ({TEST + INT8: MODEL_INT8} if member.int8 else {})
         for run in member.finished:
-            if models.keys() <= run.metrics.keys():
+            if names.keys() <= run.metrics.keys():
                 continue
-            accuracies = {}
-            for metric, name in models.items():
-                worker.ask("examine", log.model_of(run.run_id, name), where)
-                accuracies[metric] = worker.receive().content
-            log.log_test(run.run_id, accuracies)
+            models = {metric: log.model_of(run.run_id, name) for metric, name in names.items()}
+            log.log_metrics(run.run_id, dispatcher.ask(Judge(where, models, opening)))

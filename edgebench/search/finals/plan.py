@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from edgebench.errors import EdgebenchError
 from edgebench.record import Facts, Row, StudyRecord
-from edgebench.report import front, ranked
-from edgebench.search.finals.members import Member
-from edgebench.search.worker import Worker
+from edgebench.report import Member, front, ranked
+from edgebench.search.dispatcher import Dispatcher
+from edgebench.search.tasks import Prepare
 from edgebench.space import TrialConfig
 from edgebench.tracking import StudyLog
 
@@ -36,18 +36,21 @@ class Plan:
         last = max(config.seed for _, config, _ in members)  # the sweep's; singles may differ
         return cls(members, range(last + 1, last + 1 + seeds))
 
-    def facts(self, worker: Worker, dataset: str | None, study: str) -> dict[int, Facts]:
-        """Return the facts of each split, by its seed; refuse images that are not the study's."""
-        found: dict[int, Facts] = {}
+    def facts(self, dispatcher: Dispatcher, dataset: str | None, study: str) -> dict[str, Facts]:
+        """Return the facts of the data, by `TrialConfig.data_key`; refuse images of another study.
+
+        Raises:
+            EdgebenchError: The images are not those that the members were trained on.
+        """
+        found: dict[str, Facts] = {}
         for _, config, digest in self.members:
-            name, split = dataset or config.dataset, config.split_seed
-            if split not in found:
-                worker.ask("prepare", name, split)
-                found[split] = worker.receive().content
-            if found[split].dataset_digest != digest:
+            name, key = dataset or config.dataset, config.data_key
+            if key not in found:
+                found[key] = dispatcher.ask(Prepare(dataclasses.replace(config, dataset=name)))
+            if found[key].dataset_digest != digest:
                 raise EdgebenchError(
                     f"the data set '{name}' is not the one that '{study}' was trained on: its "
-                    f"digest is {found[split].dataset_digest}, the recorded one {digest}; say "
+                    f"digest is {found[key].dataset_digest}, the recorded one {digest}; say "
                     "where that one is with --dataset or --data-dir"
                 )
         return found
@@ -58,9 +61,7 @@ class Plan:
         Only the seed changes; the split's stays, and with it the validation images.
         """
         return [
-            (row, dataclasses.replace(config, seed=seed))
-            for seed in self.seeds
-            for row, config, _ in self.members
+            (row, config.with_seed(seed)) for seed in self.seeds for row, config, _ in self.members
         ]
 
     def gather(self, log: StudyLog) -> list[Member]:
@@ -68,7 +69,7 @@ class Plan:
         recorded = log.finals()
         found = []
         for row, config, _ in self.members:
-            keys = {seed: dataclasses.replace(config, seed=seed).key for seed in self.seeds}
+            keys = {seed: config.with_seed(seed).key for seed in self.seeds}
             runs = {seed: recorded[key] for seed, key in keys.items() if key in recorded}
             found.append(Member(row, runs, config.int8))
         return found

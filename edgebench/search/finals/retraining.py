@@ -1,31 +1,22 @@
-"""The final runs under way: workers train what the record does not hold yet."""
+"""The final runs under way: what the record does not hold yet is trained."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from edgebench.record import Facts, Row
+from edgebench.search.dispatcher import Dispatcher, Job
 from edgebench.search.finals.plan import Plan
-from edgebench.search.study import Event, Observer, heard
-from edgebench.search.worker import Worker, speaking
+from edgebench.search.progress import Event, Observer
+from edgebench.search.study import row_of
 from edgebench.space import TrialConfig
 from edgebench.tracking import StudyLog
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A final run under way in a worker."""
-
-    config: TrialConfig
-    name: str
-    run_id: str
-    started: float
+from edgebench.trial import Outcome, gate
 
 
 @dataclass
@@ -34,12 +25,11 @@ class Retraining:
 
     plan: Plan
     log: StudyLog
-    facts: Mapping[int, Facts]
-    workers: Sequence[Worker]
+    facts: Mapping[str, Facts]
+    dispatcher: Dispatcher
     observe: Observer
     dataset: str | None
     waiting: list[tuple[Row, TrialConfig]] = field(default_factory=list)
-    jobs: dict[Worker, _Job] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
 
     def go(self) -> None:
@@ -48,39 +38,48 @@ class Retraining:
         done = {key for key, run in recorded.items() if run.state == "finished"}
         self.waiting = [item for item in self.plan.configs() if item[1].key not in done]
         try:
-            while self.waiting or self.jobs:
-                for worker in self.workers:
-                    if self.waiting and worker not in self.jobs:
-                        self._begin(worker, *self.waiting.pop(0))
-                for worker in speaking(list(self.jobs)):
-                    self._hear(worker)
+            self.dispatcher.run(self)
         finally:
-            for job in self.jobs.values():
+            for job in self.dispatcher.running.values():
                 self.log.interrupt(job.run_id)
 
-    def _begin(self, worker: Worker, row: Row, config: TrialConfig) -> None:
+    def following(self) -> Job | None:
+        """Return the next final run; the budget was met by the same network."""
+        if not self.waiting:
+            return None
+        row, config = self.waiting.pop(0)
+        facts = self.facts[config.data_key]
+        measured = gate(config, None, facts.input_shape, len(facts.classes))
         name = f"final-{row.name.removeprefix('trial-')}-seed{config.seed}"
-        run_id = self.log.begin_final(row.trial, config, self.facts[config.split_seed], name)
-        self.jobs[worker] = _Job(config, name, run_id, time.monotonic())
-        trained = dataclasses.replace(config, dataset=self.dataset or config.dataset)
-        worker.ask("trial", trained, None)  # the budget was met by the same network
-        self._show("started", self.jobs[worker])
+        run_id = self.log.begin_final(row.trial, config, facts, name, measured)
+        job = Job(row.trial, config, measured, name, run_id, dataset=self.dataset)
+        self._show("started", job)
+        return job
 
-    def _hear(self, worker: Worker) -> None:
-        job = self.jobs[worker]
-        outcome = heard(worker, self.log, job.run_id, partial(self._show, "epoch", job))
-        if outcome:
-            facts = self.facts[job.config.split_seed]
-            self.log.end_trial(job.run_id, job.config, facts, outcome)
-            del self.jobs[worker]
-            self.seconds.append(time.monotonic() - job.started)
-            ended = {"state": outcome.state, "reason": outcome.reason, "metrics": outcome.metrics}
-            self._show("ended", job, **ended)
+    def epoch(self, job: Job, number: int, metrics: Mapping[str, float]) -> None:
+        """Keep and show an epoch."""
+        self.log.log_epoch(job.run_id, number, metrics)
+        self._show("epoch", job, epoch=number, metrics=metrics)
 
-    def _show(self, kind: str, job: _Job, **details: Any) -> None:
-        left, total = len(self.waiting) + len(self.jobs), len(self.plan.configs())
-        rounds = math.ceil(left / len(self.workers))
+    def retried(self, job: Job) -> None:
+        """Write that a worker died in this run."""
+        self.log.log_deaths(job.run_id, job.deaths)
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        """Record a final run."""
+        facts = self.facts[job.config.data_key]
+        self.log.end_trial(row_of(job, outcome), job.config, facts, job.gate, outcome)
+        self.seconds.append(time.monotonic() - job.started)
+        ended = {"state": outcome.state, "reason": outcome.reason, "metrics": outcome.metrics}
+        self._show("ended", job, **ended)
+
+    def tick(self) -> None:
+        """Write the epochs that are due."""
+        self.log.flush_if_due()
+
+    def _show(self, kind: Any, job: Job, **details: Any) -> None:
+        left, total = len(self.waiting) + len(self.dispatcher.running), len(self.plan.configs())
+        rounds = math.ceil(left / self.dispatcher.pool.size)
         seconds = rounds * sum(self.seconds) / len(self.seconds) if self.seconds else None
-        epochs = job.config.recipe.epochs
-        event = Event(kind, job.name, total - left, total, epochs=epochs, seconds_left=seconds)
-        self.observe(dataclasses.replace(event, **details))
+        event = Event(kind, job.name, total - left, total, epochs=job.config.recipe.epochs)
+        self.observe(dataclasses.replace(event, seconds_left=seconds, **details))

@@ -1,7 +1,8 @@
 "use strict";
-// The questions that the page answers: what fits, the front of it, the best, how a number is written.
-// Everything comes from the JSON in #data; numbers with units were written by the report, so all its
-// forms agree. The page joins this file, drawing.js and page.js into one script.
+// What fits within the limits, the front of it and its best, and how a number is written.
+// Everything comes from the JSON in #data, the figures' names, titles and units too; numbers with
+// units were written by the report, so all its forms agree. The page joins this file, drawing.js
+// and page.js into one script.
 
 const study = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
@@ -9,21 +10,22 @@ const $ = (id) => document.getElementById(id);
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"];
 const MARKS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "pentagon"];
 const STEPS = 400;
-const LIMITS = [
-  { id: "flash", title: "ROM (flash)", memory: "ROM", metric: "footprint/rom_bytes", budget: "rom_bytes" },
-  { id: "ram", title: "RAM", memory: "RAM", metric: "footprint/ram_bytes", budget: "ram_bytes" },
-  { id: "macc", title: "MACC", memory: "MACC", metric: "footprint/macc", budget: "macc" },
-];
-const state = { limits: {}, suffix: "", chosen: null, sort: ["trial", true] };
+const REFUSED_SHOWN = 500; // refused rows before the table leaves them out until they are asked for
+const LIMITS = study.limits; // the sliders
+const state = { limits: {}, dtype: study.dtype, chosen: null, sort: ["trial", true] };
 let drawing = false; // whether the drawing library is there
 
-// ---- the study's answers -----------------------------------------------------------------------
+// ---- what fits ---------------------------------------------------------------------------------
 
 const value = (row, name) => (name in row.metrics ? row.metrics[name] : row.params[name]);
 
-function needs(row, limit) {
-  const exact = row.metrics[limit.metric + state.suffix];
-  return exact === undefined ? row.metrics[limit.metric] : exact;
+const figure = (name) => study.figures[name] ?? { title: name, unit: "number", goal: null, images: 0 };
+const needs = (row, limit) => row.metrics[limit.names[state.dtype]];
+
+/** The same figure of the model in the data type that is shown. */
+function inType(name) {
+  const { dtype, twin } = figure(name);
+  return twin && dtype !== state.dtype ? twin : name;
 }
 
 /** Why a trained trial does not meet the limits now: the limit it exceeds most, or null. */
@@ -39,16 +41,21 @@ function excess(row) {
 
 const trained = study.rows.filter((row) => row.state === "finished");
 const goals = study.objectives.map(([name, goal]) => ({ name, sign: goal === "maximize" ? -1 : 1 }));
-const costs = (row) => goals.map((goal) => goal.sign * row.metrics[goal.name]);
-const complete = (row) => goals.every((goal) => Number.isFinite(row.metrics[goal.name]));
-
-function dominates(a, b) {
-  return a.every((x, i) => x <= b[i]) && a.some((x, i) => x < b[i]);
-}
+const costs = (row) => goals.map((goal) => goal.sign * row.metrics[inType(goal.name)]);
+const complete = (row) => costs(row).every(Number.isFinite);
 
 function front(rows) {
-  const known = rows.filter(complete).map((row) => [row, costs(row)]);
-  return known.filter(([, b]) => !known.some(([, a]) => dominates(a, b))).map(([row]) => row);
+  // Sorted by the objectives in turn, no point can dominate an earlier one.
+  const known = rows.filter(complete).map((row) => [row, costs(row)]).sort(([, a], [, b]) => {
+    const i = a.findIndex((x, k) => x !== b[k]);
+    return i < 0 ? 0 : a[i] - b[i];
+  });
+  const members = [];
+  for (const [row, point] of known) {
+    const covered = members.some(([, a]) => a.every((x, i) => x <= point[i]) && a.some((x, i) => x < point[i]));
+    if (!covered) members.push([row, point]);
+  }
+  return new Set(members.map(([row]) => row));
 }
 
 function best(members) {
@@ -60,15 +67,16 @@ function best(members) {
   return [...members].sort(order)[0] || null;
 }
 
-/** Front members too close to the best to call that need less flash, by 1 % at least (Wilson, 95 %). */
+/** Front members that tie with the best (Wilson, 95 %) and cost 1 % less at least, by the first slider. */
 function smallerTies(top, members) {
-  const name = study.metrics.find((metric) => study.images[metric] && metric in top.metrics);
-  if (!name) return [];
-  const n = study.images[name], p = top.metrics[name], z = 1.959963984540054;
+  const [cost] = LIMITS;
+  const name = study.metrics.map(inType).find((metric) => figure(metric).images && metric in top.metrics);
+  if (!name || !cost) return [];
+  const n = figure(name).images, p = top.metrics[name], z = 1.959963984540054;
   const centre = (p + z * z / (2 * n)) / (1 + z * z / n);
   const half = z / (1 + z * z / n) * Math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2);
-  return members.filter((row) => row !== top && row.metrics[name] >= centre - half &&
-    needs(row, LIMITS[0]) <= 0.99 * needs(top, LIMITS[0]));
+  return [...members].filter((row) => row !== top && row.metrics[name] >= centre - half &&
+    needs(row, cost) <= 0.99 * needs(top, cost));
 }
 
 // ---- writing -----------------------------------------------------------------------------------
@@ -83,10 +91,16 @@ function amount(number, bytes) {
   return `${(number / base ** power).toFixed(2)} ${names[power]}`;
 }
 
+/** The slider's name: the figure, the memory that bounds it, the data type where there are two. */
+const limitTitle = (limit) => {
+  const memory = limit.memory && limit.memory.toUpperCase() !== limit.title ? ` (${limit.memory})` : "";
+  const both = new Set(Object.values(limit.names).filter((name) => name in study.figures)).size > 1;
+  return `${limit.title}${memory}${both ? `, ${state.dtype}` : ""}`;
+};
 const limitText = (limit, number) =>
-  number === null ? "no limit" : amount(number, limit.id !== "macc");
+  number === null ? "no limit" : amount(number, limit.unit === "bytes");
 const shown = (row, name) => row.texts[name] ?? (value(row, name) ?? "–");
-const title = (name) => study.labels[name] || study.axes[name] || name;
+const title = (name) => (name in study.figures ? figure(name).title : study.axes[name] || name);
 
 function element(tag, text, attributes = {}) {
   const made = document.createElement(tag);

@@ -1,0 +1,69 @@
+"""What ``options``, ``models`` and ``datasets`` share: an option and a docstring as cells."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shutil
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from edgebench.registry import Option
+
+
+def width() -> int | None:
+    """Return the columns of the terminal; None where the output goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def type_of(option: Option) -> str:
+    """Return the kind of value that an option takes: ``choice``, ``int``, ``float or none``."""
+    if option.choices():
+        return "choice"
+    bare = typing.get_args(option.type)[0] if hasattr(option.type, "__metadata__") else option.type
+    parts = [one for one in (bare, *typing.get_args(bare)) if isinstance(one, type)]
+    names = ["none" if one is type(None) else one.__name__ for one in parts]
+    return " or ".join("text" if name == "str" else name for name in names)
+
+
+def default_of(option: Option) -> object:
+    """Return an option's default; None where it must be given."""
+    return None if option.default is inspect.Parameter.empty else option.default
+
+
+def values_of(option: Option) -> str:
+    """Return the values that an option allows, in words: its choices, or its bounds."""
+    return ", ".join(map(str, option.choices())) or option.bounds
+
+
+def about(factory: Callable[..., Any]) -> str:
+    """Return the first sentence or line of a factory's docstring."""
+    return (inspect.getdoc(factory) or "").partition("\n")[0]
+
+
+def about_option(factory: Callable[..., Any], name: str) -> str:
+    """Return what the docstring of a factory says of one of its options, or "".
+
+    That is its entry in the list of attributes or arguments, else the sentence that names it.
+    """
+    return _said_of(factory, name).replace("`", "")
+
+
+def _said_of(factory: Callable[..., Any], name: str) -> str:
+    classes = inspect.getmro(factory) if inspect.isclass(factory) else (factory,)
+    texts = [inspect.getdoc(one) or "" for one in classes if one is not object]
+    for text in texts:
+        entry = re.search(rf"^    {name}: (.+(?:\n     .+)*)", text, re.MULTILINE)
+        if entry:
+            return _first_sentence(entry[1])
+    for text in texts:
+        for sentence in re.split(r"(?<=[.;])\s+", " ".join(text.split())):
+            if f"``{name}``" in sentence:
+                return _first_sentence(sentence.rstrip(";"))
+    return ""
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=\.)\s", " ".join(text.split()))[0].rstrip(".")

@@ -1,0 +1,95 @@
+"""List every axis that a sweep file may have: type, values, default, what it belongs to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgebench.report import render
+
+if TYPE_CHECKING:
+    from edgebench.space import Place
+
+
+@click.command()
+@click.argument("section", required=False, metavar="[model|train|data]")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "markdown", "csv", "json"]),
+    default="table",
+    show_default=True,
+)
+def command(*, section: str | None, format_: str) -> None:
+    """List the axes that `parameters` of a sweep file may have, those of one SECTION if named.
+
+    An option that belongs to a choice, as train.momentum does to train.optimizer: sgd, exists
+    where that choice is made.
+    """
+    from edgebench.cli._listing import width
+    from edgebench.errors import EdgebenchError, unknown
+    from edgebench.space import SECTIONS
+
+    if section is not None and section not in SECTIONS:
+        raise EdgebenchError(unknown("section", section, SECTIONS))
+    rows = [row for name in SECTIONS if section in (None, name) for row in axes_of(name)]
+    if format_ == "json":
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        click.echo(render([_flat(row) for row in rows], format_, width=width()), nl=False)
+
+
+def axes_of(section: str) -> Iterator[dict[str, Any]]:
+    """Yield the axes of a section as JSON objects.
+
+    An axis that several choices bring with the same type, bounds and default is one object.
+    """
+    from edgebench.space import places
+
+    found: dict[str, dict[str, Any]] = {}
+    for name, those in places(section).items():
+        for place in those:
+            row = _axis(section, place)
+            key = json.dumps([name, {**row, "about": ""}], default=str)
+            merged = found.setdefault(key, {**row, "of": {}, "about": row["about"]})
+            for axis, member in place.members[-1:]:
+                members = merged["of"].setdefault(axis, [])
+                members += [] if member in members else [member]
+    yield from found.values()
+
+
+def _axis(section: str, place: Place) -> dict[str, Any]:
+    from edgebench.cli._listing import about_option, default_of, type_of
+
+    option = place.option
+    registry = option.registry
+    said = about_option(place.factory, option.name)
+    if registry is not None:  # what it chooses is in the values: "One of ..." says nothing more
+        more = said.partition("; ")[2] if said.startswith("One of ") else said
+        said = "; ".join(part for part in (f"the {registry.kind}", more) if part)
+    return {
+        "axis": f"{section}.{option.name}",
+        "type": type_of(option),
+        "choices": list(option.choices()),
+        "bounds": option.bounds,
+        "default": default_of(option),
+        "of": {},
+        "about": said,
+    }
+
+
+def _flat(row: dict[str, Any]) -> dict[str, object]:
+    """Return an axis as a row of text: its choices or bounds, and the choices it belongs to."""
+    owners = (f"{axis}: {', '.join(members)}" for axis, members in row["of"].items())
+    default = row["default"]
+    return {
+        "axis": row["axis"],
+        "type": row["type"],
+        "values": ", ".join(map(str, row["choices"])) or row["bounds"],
+        "default": "must be given" if default is None else str(default),
+        "of": "; ".join(owners),
+        "about": row["about"],
+    }

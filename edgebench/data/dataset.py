@@ -1,0 +1,120 @@
+"""The nouns of the data: a split, what a data set function reads, and a data set for a search."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from edgebench.record import Opening
+from edgebench.registry import Registry
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images ``[N, C, H, W]`` uint8 and their labels ``[N]`` int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return int(self.labels.shape[0])
+
+    def __getitem__(self, which: Tensor) -> Split:
+        """Return the images that ``which`` [N] bool, or an index [K] int64, chooses."""
+        return Split(self.images[which], self.labels[which])
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a data set function reads: all training images, all test images, the class names.
+
+    ``augmentation`` names what does not change the meaning of an image: a mirrored car is a car, a
+    mirrored 2 is no digit.
+    """
+
+    training: Split
+    test: Split
+    classes: tuple[str, ...]
+    augmentation: str
+
+
+Reader = Callable[..., Source]
+"""``reader([location: str,] [data_dir: Path,] *, option=default, ...)``.
+
+It is given those of the two that it names: a reader with a ``location`` is called ``name:PATH`` in
+a sweep, one with a ``data_dir`` keeps files there.
+"""
+DATASETS: Registry[Reader] = Registry("data set", package="edgebench.data")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set ready for a search; its test split is for the end, see `open_test`."""
+
+    name: str
+    train: Split
+    validation: Split
+    _test: Split = field(repr=False)
+    classes: tuple[str, ...]
+    augmentation: str
+
+    def open_test(self, opening: Opening) -> Split:
+        """Return the test split: the one door to it; the caller records the ``opening``.
+
+        Raises:
+            ValueError: The opening does not say who opens, or when.
+        """
+        if not (opening.by and opening.when):
+            raise ValueError("an opening of the test split says by whom and when")
+        return self._test
+
+    @property
+    def split_sizes(self) -> dict[str, int]:
+        """Images of the train, validation and test split."""
+        return {
+            "train": len(self.train),
+            "validation": len(self.validation),
+            "test": len(self._test),
+        }
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        channels, height, width = self.train.images.shape[1:]
+        return int(channels), int(height), int(width)
+
+    @cached_property
+    def mean(self) -> tuple[float, ...]:
+        """Mean per channel of the training split, of pixels scaled to 0..1."""
+        return tuple(float(value) for value in self._moments[0])
+
+    @cached_property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation per channel of the training split, of pixels scaled to 0..1."""
+        return tuple(float(value) for value in self._moments[1])
+
+    @cached_property
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        # Exact, from a histogram: a float copy of the split would be four times its size.
+        levels = torch.arange(256, dtype=torch.float64) / 255
+        channels = self.train.images.transpose(0, 1).flatten(1)
+        counts = torch.stack([torch.bincount(c.int(), minlength=256) for c in channels]).double()
+        share = counts / counts.sum(1, keepdim=True)
+        mean = share @ levels
+        std = ((share @ levels.square()) - mean.square()).clamp_min(1e-12).sqrt()
+        return mean, std.clamp_min(1 / 255)  # a channel of one colour is centred, not divided by 0
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all images and labels in split order, the first 16 hex digits."""
+        sha = hashlib.sha256()
+        for split in (self.train, self.validation, self._test):
+            sha.update(split.images.contiguous().numpy().tobytes())
+            sha.update(split.labels.contiguous().numpy().tobytes())
+        return sha.hexdigest()[:16]

@@ -1,0 +1,151 @@
+"""From a name to a data set: read, resized, split by seed, a share of it kept."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from torch import Tensor
+from torch.nn import functional
+
+from edgebench.data.dataset import DATASETS, Dataset, Reader, Split
+from edgebench.errors import EdgebenchError
+
+DEFAULT_DATA_DIR = Path("data")
+RESIZED_AT_ONCE = 1000  # images, as float32
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What ``data.*`` in a sweep may set, whatever the data set.
+
+    Attributes:
+        train_images: How many of the training images are trained on, the same share of each class:
+            a count, or a share of them; None is all.
+        validation_share: The share of the training images that is held out for validation.
+        resolution: Height and width that all images are resized to; None leaves them as they are.
+    """
+
+    train_images: Annotated[int, Ge(1)] | Annotated[float, Gt(0.0), Le(1.0)] | None = None
+    validation_share: Annotated[float, Gt(0.0), Lt(1.0)] = 0.1
+    resolution: Annotated[int, Ge(1), Le(1024)] | None = None
+
+
+_DEFAULT_OPTIONS = DataOptions()
+
+
+def takes_location(reader: Reader) -> bool:
+    """Tell whether a data set stands at a place that is named with it, as in ``folder:PATH``."""
+    return "location" in inspect.signature(reader).parameters
+
+
+def check_name(name: str) -> None:
+    """Raise EdgebenchError where ``name`` is no data set; ``folder:PATH`` must exist."""
+    kind, _, location = name.partition(":")
+    located = takes_location(DATASETS[kind])
+    if location and not located:
+        raise EdgebenchError(f"'{name}': the data set '{kind}' takes no location; write '{kind}'")
+    if located:
+        if not location:
+            raise EdgebenchError(f"'{name}': write the location after a colon, as in '{kind}:PATH'")
+        path = Path(location.partition("@")[0])
+        if not path.is_dir():
+            raise EdgebenchError(f"'{name}': there is no folder '{path}'")
+
+
+def load(
+    name: str,
+    *,
+    data_dir: Path | None = None,
+    seed: int = 0,
+    options: DataOptions = _DEFAULT_OPTIONS,
+    reader_options: Mapping[str, Any] = _NONE,
+) -> Dataset:
+    """Read the data set ``name`` and split off the validation images by ``seed``.
+
+    Args:
+        name: A registered name, or ``folder:PATH`` (``folder:PATH@3x64x64`` resizes).
+        data_dir: Where downloaded archives and decoded images are kept; ``data`` by default.
+        seed: Chooses the validation images, and the training images where only a part of them is
+            asked for, class by class; the same seed, the same split.
+        options: What is done with the images that are read.
+        reader_options: Keyword arguments of the data set's own function.
+
+    Raises:
+        EdgebenchError: An unknown name, a folder that holds no data set, a failed download, more
+            training images asked for than there are.
+    """
+    check_name(name)
+    kind, _, location = name.partition(":")
+    reader = DATASETS[kind]
+    given = {"location": location, "data_dir": data_dir or DEFAULT_DATA_DIR}
+    asked = inspect.signature(reader).parameters
+    source = reader(**{n: v for n, v in given.items() if n in asked}, **reader_options)
+    training, test = (resized(part, options.resolution) for part in (source.training, source.test))
+    train, validation = _split(training, options.validation_share, seed)
+    if options.train_images is not None:
+        train = _part(train, options.train_images, seed)
+    # The class folder's name identifies the data; the path of this machine does not.
+    shown = f"{kind}:{Path(location.partition('@')[0]).resolve().name}" if location else kind
+    return Dataset(shown, train, validation, test, source.classes, source.augmentation)
+
+
+def resized(split: Split, resolution: int | None) -> Split:
+    """Resize all images to ``resolution`` x ``resolution``, filtered so that nothing aliases."""
+    if resolution is None or tuple(split.images.shape[2:]) == (resolution, resolution):
+        return split
+    parts = [
+        _resized(split.images[start : start + RESIZED_AT_ONCE], resolution)
+        for start in range(0, len(split), RESIZED_AT_ONCE)
+    ]
+    return Split(torch.cat(parts), split.labels)
+
+
+def _resized(images: Tensor, resolution: int) -> Tensor:
+    size = (resolution, resolution)
+    found = functional.interpolate(
+        images.float(), size, mode="bilinear", align_corners=False, antialias=True
+    )
+    return found.round().clamp(0, 255).to(torch.uint8)
+
+
+def _split(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """Split class by class, so that both parts have the same mix; both keep the given order."""
+    generator = torch.Generator().manual_seed(seed)
+    held_out = torch.zeros(len(split), dtype=torch.bool)
+    for label in torch.unique(split.labels).tolist():
+        members = (split.labels == label).nonzero().flatten()
+        count = max(1, round(share * len(members)))
+        held_out[members[torch.randperm(len(members), generator=generator)[:count]]] = True
+    return split[~held_out], split[held_out]
+
+
+def _part(split: Split, wanted: float, seed: int) -> Split:
+    """Keep a count or a share of ``split``, the same share of each class, in the given order.
+
+    A smaller part is contained in a larger one of the same seed.
+    """
+    count = wanted if isinstance(wanted, int) else max(1, round(wanted * len(split)))
+    classes = int(torch.unique(split.labels).numel())
+    if not classes <= count <= len(split):
+        nearest = min(max(count, classes), len(split))
+        raise EdgebenchError(
+            f"data.train_images: {wanted} is not possible with {len(split)} training images of "
+            f"{classes} classes; the nearest valid value is {nearest}"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    place = torch.empty(len(split), dtype=torch.float64)
+    for label in torch.unique(split.labels).tolist():
+        members = (split.labels == label).nonzero().flatten()
+        shuffled = members[torch.randperm(len(members), generator=generator)]
+        # The k-th image of a class is taken when (k + 1/2) / class size of the whole is.
+        place[shuffled] = (torch.arange(len(members)) + 0.5).double() / len(members)
+    chosen = place.argsort(stable=True)[:count].sort().values
+    return split[chosen]

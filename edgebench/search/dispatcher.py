@@ -1,0 +1,175 @@
+"""The dispatcher: trials on a pool, from their start to their outcome; search and finals share it.
+
+It starts trials, records their epochs, replies to them, gives a trial whose worker died another
+worker, and hands back outcomes. What is tried next and what becomes of an outcome is its caller's
+matter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from edgebench.errors import CheckFailed, EdgebenchError
+from edgebench.record import State
+from edgebench.search.messages import Crashed, Died, Done, EpochEnded, Message, Mistaken, Reply
+from edgebench.search.pools import Pool
+from edgebench.search.stopping import Stopping
+from edgebench.search.tasks import RunTrial, Task
+from edgebench.space import TrialConfig
+from edgebench.trial import Gate, Outcome
+
+ATTEMPTS = 2
+"""How often a trial, or a question, is tried whose worker dies in the middle of it."""
+TICK = 0.5  # seconds after which waiting is interrupted, so that what is due can be written
+
+
+class WorkerDied(CheckFailed):
+    """Every worker that was given a task ended in the middle of it."""
+
+
+@dataclass
+class Job:
+    """A trial under way; ``dataset`` says where its images are now, if not where they were."""
+
+    number: int
+    config: TrialConfig
+    gate: Gate
+    name: str
+    run_id: str
+    dataset: str | None = None
+    started: float = field(default_factory=time.monotonic)
+    curve: list[Mapping[str, float]] = field(default_factory=list)
+    deaths: list[str] = field(default_factory=list)
+
+
+class Trials(Protocol):
+    """Where trials come from, and who hears what becomes of them: a search, or its finals."""
+
+    def following(self) -> Job | None:
+        """Return the next trial to run, or None where none is left to begin now."""
+
+    def epoch(self, job: Job, number: int, metrics: Mapping[str, float]) -> None:
+        """Take an epoch of a trial, whose reply was sent."""
+
+    def retried(self, job: Job) -> None:
+        """Take notice that a worker died and that the trial begins anew on another one."""
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        """Take what became of a trial."""
+
+    def tick(self) -> None:
+        """Do what is due by the clock."""
+
+
+class Dispatcher:
+    """Runs trials on ``pool``, as many at once as it takes."""
+
+    def __init__(self, pool: Pool, stopping: Stopping | None = None) -> None:
+        self.pool = pool
+        self.running: dict[int, Job] = {}
+        self._stopping = stopping
+        self._trials: Trials | None = None
+        self._asked: dict[int, Task] = {}
+        self._answers: dict[int, Message] = {}
+        self._ended: deque[tuple[Job, Outcome]] = deque()
+
+    def run(self, trials: Trials) -> None:
+        """Run what ``trials`` has to run, until nothing is left to begin and all have ended.
+
+        Each outcome is handed over before another trial is asked for.
+        """
+        self._trials = trials
+        while True:
+            trials.tick()
+            while self._ended:
+                trials.ended(*self._ended.popleft())
+            while self.pool.idle():
+                job = trials.following()
+                if job is None:
+                    break
+                self._start(job)
+            if not (self.running or self._ended):
+                return
+            self._receive()
+
+    def ask(self, task: Task) -> Any:
+        """Run one task that is no trial and return its result, while trials go on beside it.
+
+        Raises:
+            EdgebenchError: The task is the user's mistake.
+            WorkerDied: It died with every worker that was given it.
+        """
+        deaths = []
+        for _ in range(ATTEMPTS):
+            message = self._asked_once(task)
+            if isinstance(message, Done):
+                return message.result
+            if isinstance(message, Mistaken):
+                raise EdgebenchError(*message.mistakes)
+            if isinstance(message, Crashed):
+                raise RuntimeError(message.traceback)  # noqa: TRY004 - our own fault, not its type's
+            assert isinstance(message, Died)  # noqa: S101 - nothing else ends a task
+            deaths.append(message.how)
+        raise WorkerDied(f"{deaths[-1]}, {len(deaths)} times in the same task")
+
+    def _asked_once(self, task: Task) -> Message:
+        while not self.pool.idle():
+            self._receive()
+        number = self.pool.submit(task)
+        self._asked[number] = task
+        while number not in self._answers:
+            self._receive()
+        return self._answers.pop(number)
+
+    def _start(self, job: Job) -> None:
+        config = dataclasses.replace(job.config, dataset=job.dataset or job.config.dataset)
+        task = RunTrial(config, job.gate, replies=self._stopping is not None)
+        self.running[self.pool.submit(task)] = job
+
+    def _receive(self) -> None:
+        """Wait for messages and act on them; return after `TICK` where none comes."""
+        for number, message in self.pool.messages(TICK):
+            if number in self._asked:
+                del self._asked[number]
+                self._answers[number] = message
+            elif isinstance(message, EpochEnded):
+                self._epoch(number, self.running[number], message)
+            elif isinstance(message, Mistaken):  # of the request, not of the candidate
+                raise EdgebenchError(*message.mistakes)
+            else:
+                self._end(self.running.pop(number), message)
+
+    def _epoch(self, number: int, job: Job, message: EpochEnded) -> None:
+        job.curve.append(message.metrics)
+        if self._stopping is not None:  # the worker waits: reply first, record then
+            stop = self._stopping.judge(job.config, job.gate, job.curve)
+            self.pool.reply(number, Reply(stop))
+        if self._trials is not None:
+            self._trials.epoch(job, message.number, message.metrics)
+
+    def _end(self, job: Job, message: Message) -> None:
+        if isinstance(message, Died):
+            job.deaths.append(message.how)
+            if len(job.deaths) < ATTEMPTS:
+                job.curve.clear()
+                if self._trials is not None:
+                    self._trials.retried(job)
+                self._start(job)
+                return
+        self._ended.append((job, outcome_of(message, job.deaths)))
+
+
+def outcome_of(message: Message, deaths: Sequence[str] = ()) -> Outcome:
+    """Return the outcome of the trial that ``message`` ended."""
+    if isinstance(message, Done):
+        outcome: Outcome = message.result
+        return outcome
+    if isinstance(message, Crashed):
+        return Outcome(State.FAILED, message.traceback)
+    times = f", {len(deaths)} times" if len(deaths) > 1 else ""
+    return Outcome(State.FAILED, f"{deaths[-1]}{times}")

@@ -1,0 +1,113 @@
+"""What a worker can be asked to do; a task is sent to it, and its result is sent back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgebench.record import Facts
+from edgebench.search.messages import EpochEnded, Reply
+
+if TYPE_CHECKING:  # the coordinator names tasks without importing what they need
+    import torch
+
+    from edgebench.record import Opening
+    from edgebench.space import TrialConfig
+    from edgebench.trial import Gate, Outcome
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Where a task runs: the device, where data are kept, and how an epoch is told.
+
+    ``tell`` sends an epoch and returns the reply; where no reply is expected it does not wait.
+    """
+
+    device: torch.device
+    data_dir: Path
+    tell: Callable[[EpochEnded, bool], Reply]
+
+
+class Task(Protocol):
+    """Something that a worker does; picklable, and so is what it returns."""
+
+    def run(self, worker: Worker) -> Any:
+        """Do it; raises EdgebenchError where the task is the user's mistake."""
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Read the data set of a configuration, and say what it and the machine are."""
+
+    config: TrialConfig
+
+    def run(self, worker: Worker) -> Facts:
+        """Return the facts."""
+        from edgebench.training import environment
+        from edgebench.trial import dataset_of
+
+        dataset = dataset_of(self.config, worker.data_dir)
+        return Facts(
+            dataset.input_shape,
+            dataset.classes,
+            dataset.mean,
+            dataset.std,
+            dataset.name,
+            dataset.digest,
+            dataset.split_sizes,
+            environment(worker.device),
+        )
+
+
+@dataclass(frozen=True)
+class RunTrial:
+    """Train a candidate that the gate admitted, export and prove it.
+
+    ``replies``: wait after each epoch for the coordinator's word whether to go on.
+    """
+
+    config: TrialConfig
+    gate: Gate
+    replies: bool = False
+
+    def run(self, worker: Worker) -> Outcome:
+        """Return what became of it."""
+        from edgebench import trial
+        from edgebench.training import Observer, Stop
+
+        tell, replies = worker.tell, self.replies
+
+        class Reporter(Observer):
+            """Tells each epoch, and stops where the reply says so."""
+
+            def on_epoch(self, number: int, metrics: dict[str, float]) -> Stop | None:
+                reply = tell(EpochEnded(number, dict(metrics)), replies)
+                return Stop(reply.stop) if reply.stop else None
+
+        return trial.run(
+            self.config,
+            self.gate,
+            data_dir=worker.data_dir,
+            device=worker.device,
+            observers=[Reporter()],
+        )
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Measure exported models on the test split, whose opening was recorded."""
+
+    config: TrialConfig
+    models: Mapping[str, bytes]
+    opening: Opening
+
+    def run(self, worker: Worker) -> dict[str, float]:
+        """Return the accuracy of each model, by the name it was given."""
+        from edgebench import trial
+
+        return {
+            name: trial.judge(model, self.config, worker.data_dir, self.opening)
+            for name, model in self.models.items()
+        }

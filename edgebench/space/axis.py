@@ -1,0 +1,53 @@
+"""An axis: one parameter of a search, as a choice among values or a range."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from edgebench.record import Scalar
+
+MOST_CHOICES = 100_000
+"""An axis of more values is as good as continuous, and is not written out."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One parameter: a choice among ``values``, or a range from ``low`` to ``high``.
+
+    ``when`` names other axes and the values that make this one active.
+    """
+
+    name: str
+    values: tuple[Scalar, ...] = ()
+    low: float = 0
+    high: float = 0
+    step: float | None = None
+    log: bool = False
+    integer: bool = False
+    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+
+    def active(self, chosen: Mapping[str, Scalar]) -> bool:
+        """Tell whether the axes ``chosen`` so far make this one part of the configuration."""
+        return all(chosen.get(other) in allowed for other, allowed in self.when.items())
+
+    def choices(self) -> tuple[Scalar, ...] | None:
+        """Return all values of a finite axis; None for a continuous one, or over `MOST_CHOICES`."""
+        if self.values:
+            return self.values
+        if self.integer:
+            steps = range(int(self.low), int(self.high) + 1, 1 if self.log else int(self.step or 1))
+            return tuple(steps) if len(steps) <= MOST_CHOICES else None
+        if self.step is None:
+            return None
+        count = int((self.high - self.low) / self.step + 1e-9) + 1
+        if count > MOST_CHOICES:
+            return None
+        return tuple(self.low + index * self.step for index in range(count))
+
+    def as_json(self) -> Any:
+        """Return what makes the axis this one and no other, as JSON data."""
+        content = {name: value for name, value in asdict(self).items() if value and name != "name"}
+        return json.loads(json.dumps(content))

@@ -1,0 +1,85 @@
+"""A sweep: what is varied, what is sought, within which limits."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from edgebench.record import Objective, Scalar
+from edgebench.space.axis import Axis
+from edgebench.space.budget import Budget
+from edgebench.space.candidates import TrialConfig
+
+Method = Literal["tpe", "nsga2", "random", "grid"]
+GRID_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A validated search: what is varied, what is sought, within which limits."""
+
+    name: str
+    dataset: str
+    method: Method
+    run_cap: int | None
+    objectives: tuple[Objective, ...]
+    budget: Budget | None
+    axes: tuple[Axis, ...]
+    seed: int
+    int8: bool
+    early_stop: str = "none"
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """Names of the axes that have more than one value."""
+        return tuple(axis.name for axis in self.axes if len(axis.choices() or (1, 2)) > 1)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What must not change while a study goes on, as JSON data; the cap and method may.
+
+        Where nothing is varied nothing is searched, and single configurations may be added.
+        """
+        return {
+            "dataset": self.dataset,
+            "metrics": [asdict(objective) for objective in self.objectives],
+            "budget": asdict(self.budget) if self.budget else None,
+            "parameters": {axis.name: axis.as_json() for axis in self.axes} if self.varied else {},
+            "seed": self.seed if self.varied else None,
+            "export.int8": self.int8,
+        }
+
+    def config(self, params: Mapping[str, Scalar]) -> TrialConfig:
+        """Return the configuration that has these active axes."""
+        return TrialConfig(dict(params), self.dataset, self.seed, self.seed, self.int8)
+
+    def first(self) -> TrialConfig:
+        """Return one configuration of the sweep: the first value of each active axis."""
+        chosen: dict[str, Scalar] = {}
+        for axis in self.axes:
+            if axis.active(chosen):
+                low = int(axis.low) if axis.integer else axis.low
+                chosen[axis.name] = axis.values[0] if axis.values else low
+        return self.config(chosen)
+
+    def configurations(self) -> list[TrialConfig] | None:
+        """Return every distinct configuration in file order, or None where there is no end to them.
+
+        More than ``GRID_LIMIT`` count as no end.
+        """
+        size = 1
+        for axis in self.axes:
+            size *= len(axis.choices() or range(GRID_LIMIT + 1))
+            if size > GRID_LIMIT:
+                return None
+        return list({config.key: config for config in map(self.config, self._grid())}.values())
+
+    def _grid(self) -> Iterator[dict[str, Scalar]]:
+        for values in itertools.product(*(axis.choices() or () for axis in self.axes)):
+            chosen: dict[str, Scalar] = {}
+            for axis, value in zip(self.axes, values, strict=True):
+                if axis.active(chosen):
+                    chosen[axis.name] = value
+            yield chosen

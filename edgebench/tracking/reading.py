@@ -1,0 +1,246 @@
+"""The record read back: a study's rows, a run with its model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Run
+
+from edgebench.errors import EdgebenchError, unknown
+from edgebench.record import Objective, Row, Scalar, State, StudyRecord
+from edgebench.report import best
+from edgebench.space import TrialConfig
+from edgebench.tracking import runs
+from edgebench.tracking.refused import read_refused
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A trial's run as the store holds it: enough to rebuild, export and prove the model."""
+
+    run_id: str
+    name: str
+    study: str
+    status: str
+    state: State
+    config: TrialConfig
+    input_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dataset_name: str
+    dataset_digest: str
+    checkpoint: Path
+    onnx: Path
+
+
+def read_study(
+    study: str, *, tracking_uri: str | None = None, details: bool = False
+) -> StudyRecord:
+    """Read a study back from the store.
+
+    Args:
+        study: Its name.
+        tracking_uri: The store; ``MLFLOW_STORE`` by default.
+        details: Also read each trial's curve and layers, one small file a trial.
+
+    Raises:
+        EdgebenchError: There is no such store or study, or its record has another format.
+    """
+    client = runs.reader(tracking_uri)
+    return study_of(client, runs.experiment_of(client, study), details=details)
+
+
+def study_of(client: MlflowClient, experiment: Experiment, *, details: bool = False) -> StudyRecord:
+    """Return the study of an experiment: its trials that were trained, and those refused."""
+    content = described(experiment)
+    identity = experiment.experiment_id
+    trained = list(runs.search(client, identity, "tags.kind = 'trial'"))
+    parents = list(runs.search(client, identity, "tags.kind = 'sweep'"))
+    refused = [row for parent in parents[:1] for row in read_refused(client, parent)]
+    rows = {row.trial: row for row in refused}
+    rows |= {row.trial: row for row in rows_of(trained, client if details else None)}
+    conventions = {run.data.tags.get(runs.CONVENTION, "") for run in trained} - {""}
+    provenances = {run.data.tags.get(runs.PROVENANCE, "") for run in trained} - {""}
+    return StudyRecord(
+        study=experiment.name,
+        objectives=tuple(Objective(**objective) for objective in content["objectives"]),
+        rows=tuple(rows[number] for number in sorted(rows)),
+        dataset=content["dataset"],
+        split_sizes=content["split_sizes"],
+        budget=content["budget"],
+        target=content["target"],
+        provenance="; ".join(sorted(provenances)),
+        convention=", ".join(sorted(conventions or {content["convention"]})),
+        classes=tuple(content["classes"]),
+    )
+
+
+def described(experiment: Experiment) -> dict[str, Any]:
+    """Return a study's description.
+
+    Raises:
+        EdgebenchError: It was written in another format of the record.
+    """
+    content: dict[str, Any] = json.loads(experiment.tags[runs.STUDY])
+    found = content.get("format", 1)
+    if found != runs.FORMAT:
+        raise EdgebenchError(
+            f"the study '{experiment.name}' was recorded in format {found} and this edgebench "
+            f"reads format {runs.FORMAT}: move mlruns/ away, or give the sweep another name with "
+            f"--set name={experiment.name}-2"
+        )
+    return content
+
+
+def experiment_id_of(study: str, tracking_uri: str | None = None) -> str:
+    """Return the id of a study's experiment; raises EdgebenchError where there is none."""
+    return str(runs.experiment_of(runs.reader(tracking_uri), study).experiment_id)
+
+
+def last_study(tracking_uri: str | None = None) -> str:
+    """Return the name of the study written last; raises EdgebenchError where there is none."""
+    found = runs.studies(runs.reader(tracking_uri))
+    if not found:
+        raise EdgebenchError("there is no study in the store yet; run 'edgebench sweep' first")
+    return str(max(found, key=lambda one: one.last_update_time or 0).name)
+
+
+def fetch_run(run: str, *, tracking_uri: str | None = None) -> SavedRun:
+    """Return a trial's run with its checkpoint and model on the local disk.
+
+    Args:
+        run: A run id, ``STUDY:NUMBER``, or ``STUDY:best`` (the front member that is best in the
+            study's first metric).
+        tracking_uri: The store; ``MLFLOW_STORE`` by default.
+
+    Raises:
+        EdgebenchError: No such run, or one that did not finish.
+    """
+    client = runs.reader(tracking_uri)
+    found = _find(client, run)
+    [row] = rows_of([found])
+    if row.state is not State.FINISHED:
+        raise EdgebenchError(_no_model(run, row))
+    details = details_of(client, found)
+    facts = details["facts"]
+    return SavedRun(
+        run_id=row.run_id,
+        name=row.name,
+        study=client.get_experiment(found.info.experiment_id).name,
+        status=found.info.status,
+        state=row.state,
+        config=TrialConfig(**details["config"]),
+        input_shape=cast("tuple[int, int, int]", tuple(facts["input_shape"])),
+        classes=tuple(facts["classes"]),
+        mean=tuple(facts["mean"]),
+        std=tuple(facts["std"]),
+        dataset_name=facts["dataset"],
+        dataset_digest=facts["dataset_digest"],
+        checkpoint=runs.download(client, found, runs.CHECKPOINT),
+        onnx=runs.download_model(client, found),
+    )
+
+
+def fetch_onnx(run: str, *, tracking_uri: str | None = None) -> Path:
+    """Return the exported model of a run (see ``fetch_run``) as a local file."""
+    return fetch_run(run, tracking_uri=tracking_uri).onnx
+
+
+def details_of(client: MlflowClient, run: Run) -> dict[str, Any]:
+    """Return what a trial's artifact holds: configuration, facts, curve, usage and layers."""
+    text = runs.download(client, run, runs.DETAILS).read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def rows_of(found: Sequence[Run], client: MlflowClient | None = None) -> list[Row]:
+    """Return a row for each run, by trial number; an interrupted one was repeated and has none.
+
+    With ``client``, also each run's curve and layers are read.
+    """
+    kept = [run for run in found if run.data.tags.get(runs.STATE) != State.INTERRUPTED]
+    return sorted((_row(run, client) for run in kept), key=lambda row: row.trial)
+
+
+def _row(run: Run, client: MlflowClient | None) -> Row:
+    tags = run.data.tags
+    state = tags.get(runs.STATE, State.RUNNING)
+    curve: Sequence[Mapping[str, float]] = []
+    layers: Sequence[Mapping[str, object]] = ()
+    if client is not None and runs.STATE in tags:
+        details = details_of(client, run)
+        curve, layers = details["curve"], details["layers"]
+    return Row(
+        trial=int(tags[runs.TRIAL]),
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        state=State(state),
+        reason=tags.get(runs.REASON),
+        params={name: _scalar(value) for name, value in run.data.params.items()},
+        metrics={name: _number(value) for name, value in run.data.metrics.items()},
+        curves={name: [epoch[name] for epoch in curve] for name in (curve[0] if curve else ())},
+        layers=layers,
+    )
+
+
+def _scalar(text: str) -> Scalar:
+    """Return what `str` made ``text`` of: MLflow keeps every param as text."""
+    if text in {"True", "False"}:
+        return text == "True"
+    if text[-1:].isdigit() or text[-1:] == ".":  # no "inf", no "nan"
+        for kind in (int, float):
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    return text
+
+
+def _number(value: float) -> float:
+    """MLflow keeps every metric as a float; counts and bytes are ints."""
+    return int(value) if float(value).is_integer() and abs(value) > 1 else value
+
+
+def _no_model(run: str, row: Row) -> str:
+    because = f" ({row.reason})" if row.reason else ""
+    return (
+        f"'{run}' is {row.state}{because}: only a finished trial has a model; see "
+        "'edgebench report'"
+    )
+
+
+def _find(client: MlflowClient, run: str) -> Run:
+    study, separator, which = run.rpartition(":")
+    if not separator:
+        return _find_by_id(client, run)
+    record = read_study(study, tracking_uri=mlflow.get_tracking_uri())
+    if which == "best":
+        row = best(record.rows, record.objectives)
+        if row is None:
+            raise EdgebenchError(f"the study '{study}' has no feasible trial yet")
+        return client.get_run(row.run_id)
+    by_number = {str(row.trial): row for row in record.rows}
+    if which not in by_number:
+        raise EdgebenchError(unknown(f"trial of '{study}'", which, [*by_number, "best"]))
+    row = by_number[which]
+    if not row.run_id:
+        raise EdgebenchError(_no_model(run, row))
+    return client.get_run(row.run_id)
+
+
+def _find_by_id(client: MlflowClient, run_id: str) -> Run:
+    try:
+        run = client.get_run(run_id)
+    except mlflow.MlflowException:
+        run = None
+    if run is None or run.data.tags.get(runs.KIND) not in {"trial", "final"}:
+        names = [f"{study.name}:best" for study in runs.studies(client)]
+        raise EdgebenchError(unknown("run", run_id, names))
+    return run
