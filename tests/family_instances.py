@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from edgebench.errors import EdgebenchError
@@ -23,21 +24,22 @@ def lower_bound(option: Option) -> float | None:
 
 
 def smallest(family: str) -> dict[str, Any]:
-    """Return the least value of every whole number that ``family`` takes."""
+    """Return the least value of every number of ``family`` that has one above zero."""
     return {
-        name: int(bound)
+        name: type(option.default)(bound)
         for name, option in options(MODELS[family]).items()
-        if (bound := lower_bound(option)) is not None and type(option.default) is int
+        if (bound := lower_bound(option)) is not None and bound > 0
     }
 
 
 def middling(family: str) -> dict[str, Any]:
     """Return values halfway between the least and the default, on a logarithmic scale."""
     known = options(MODELS[family])
-    return {
-        name: round(math.sqrt(max(1, least) * known[name].default))
-        for name, least in smallest(family).items()
-    }
+    found = {}
+    for name, least in smallest(family).items():
+        middle = math.sqrt(least * known[name].default)
+        found[name] = round(middle) if isinstance(least, int) else middle
+    return found
 
 
 def build(
@@ -53,7 +55,10 @@ def build(
     for size in SIZES:
         shape = (channels, size, size)
         try:
-            return factory(shape, classes, **known), shape
+            model = factory(shape, classes, **known)
+            with torch.no_grad():
+                model.eval()(torch.zeros(1, *shape))
+            return model.train(), shape
         except EdgebenchError:
             if size == SIZES[-1]:
                 raise

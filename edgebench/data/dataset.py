@@ -75,7 +75,7 @@ class Dataset:
         return self._test
 
     @property
-    def split_sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """Images of the train, validation and test split."""
         return {
             "train": len(self.train),

@@ -5,8 +5,13 @@ graph of an untrained model in milliseconds, and the folder that is handed over 
 Images are float32 ``[N, C, H, W]``, normalized, with a dynamic batch dimension named ``batch``; the
 input is called ``input`` and the output ``logits`` (``probabilities`` with a softmax). PyTorch is
 imported only by what needs it; `verify` runs with onnx and onnxruntime.
+
+Called, the room is the library's function: ``edgebench.export(run, path)``.
 """
 
+import sys
+
+from edgebench import ExportRoom
 from edgebench.export.audit import count_macs
 from edgebench.export.conversion import OPSETS, check_opset, to_onnx
 from edgebench.export.files import load, save, serialize, write_atomically
@@ -95,3 +100,5 @@ __all__ = [
     "write",
     "write_atomically",
 ]
+
+sys.modules[__name__].__class__ = ExportRoom

@@ -14,8 +14,8 @@ from math import prod
 from edgebench.profiling import Operator, Profile, Tensor
 
 CONVOLUTIONS = frozenset({"conv", "depthwise"})
-REQUANTISED = frozenset({"Relu", "Clip"})
-"""Activations that cost nothing after integers: they are the limits of the requantisation."""
+REQUANTIZED = frozenset({"Relu", "Clip"})
+"""Activations that cost nothing after integers: they are the limits of the requantization."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def schedule(
             source = operator.inputs[0]
             storage |= dict.fromkeys(operator.outputs, storage.get(source, source))
             continue
-        pooled = fused[profile.is_quantised(operator)]
+        pooled = fused[profile.is_quantized(operator)]
         chain = _chain(profile, operator, readers, pools=pooled, activations=activations)
         taken.update(id(one) for one in chain)
         kernels.append(Kernel(tuple(chain)))
@@ -167,10 +167,10 @@ def _chain(
     chain = [operator]
     if operator.kind not in CONVOLUTIONS | {"dense", "eltwise", "deconv"}:
         return chain
-    quantised = profile.is_quantised(operator)
+    quantized = profile.is_quantized(operator)
     following = _only_reader(profile, operator, readers)
     if following is not None and following.kind == "activation" and len(following.inputs) == 1:
-        clamp = quantised and following.op in REQUANTISED
+        clamp = quantized and following.op in REQUANTIZED
         behind = _only_reader(profile, following, readers)
         pooled = pools and _fusible(profile, operator, behind)
         if clamp or activations or pooled:
@@ -201,7 +201,7 @@ def _fusible(profile: Profile, convolution: Operator, pool: Operator | None) -> 
     if any(pool.attributes["pads"]) or any(d != 1 for d in pool.attributes["dilations"]):
         return False
     pointwise = prod(convolution.attributes["kernel"]) == 1
-    return not (pointwise and profile.is_quantised(convolution))
+    return not (pointwise and profile.is_quantized(convolution))
 
 
 def image(tensor: Tensor) -> tuple[int, int, int]:

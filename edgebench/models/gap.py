@@ -12,11 +12,15 @@ from edgebench.models.layers import (
     ActivationOption,
     Count,
     Depth,
+    DropoutScaling,
     Fraction,
     Initialized,
     LastNormScale,
+    Layers,
     NormOption,
+    NormPosition,
     conv_blocks,
+    dropouts,
     scale_last_norm,
 )
 
@@ -30,8 +34,10 @@ def gap(
     blocks: Depth = 3,
     convs_per_block: Depth = 1,
     norm: NormOption = BATCH_NORM,
+    norm_position: NormPosition = "before",
     activation: ActivationOption = RELU,
     dropout: Fraction = 0.0,
+    dropout_scaling: DropoutScaling = "inverted",
     init: Initialized = DEFAULT_INIT,
     last_norm_scale: LastNormScale = "fan_in",
 ) -> nn.Module:
@@ -47,12 +53,9 @@ def gap(
         width=width,
         blocks=blocks,
         convs_per_block=convs_per_block,
-        norm=norm,
-        activation=activation,
+        layers=Layers(norm=norm, activation=activation, norm_position=norm_position),
     )
     scale_last_norm(features, channels, last_norm_scale)
-    head: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    if dropout:
-        head.append(nn.Dropout(dropout))
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), *dropouts(dropout, dropout_scaling)]
     network: nn.Module = init(nn.Sequential(features, *head, nn.Linear(channels, classes)))
     return network

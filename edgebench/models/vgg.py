@@ -12,11 +12,15 @@ from edgebench.models.layers import (
     ActivationOption,
     Count,
     Depth,
+    DropoutScaling,
     Fraction,
     Initialized,
     LastNormScale,
+    Layers,
     NormOption,
+    NormPosition,
     conv_blocks,
+    dropouts,
     scale_last_norm,
 )
 
@@ -31,8 +35,10 @@ def vgg(
     convs_per_block: Depth = 1,
     hidden: Count = 1024,
     norm: NormOption = BATCH_NORM,
+    norm_position: NormPosition = "before",
     activation: ActivationOption = RELU,
     dropout: Fraction = 0.0,
+    dropout_scaling: DropoutScaling = "inverted",
     init: Initialized = DEFAULT_INIT,
     last_norm_scale: LastNormScale = "fan_in",
 ) -> nn.Module:
@@ -49,13 +55,11 @@ def vgg(
         width=width,
         blocks=blocks,
         convs_per_block=convs_per_block,
-        norm=norm,
-        activation=activation,
+        layers=Layers(norm=norm, activation=activation, norm_position=norm_position),
     )
     scale_last_norm(features, channels * height * size, last_norm_scale)
-    head: list[nn.Module] = [nn.Linear(channels * height * size, hidden), activation()]
-    if dropout:
-        head.append(nn.Dropout(dropout))
+    head = [nn.Linear(channels * height * size, hidden), activation()]
+    head += dropouts(dropout, dropout_scaling)
     network: nn.Module = init(
         nn.Sequential(features, nn.Flatten(), *head, nn.Linear(hidden, classes))
     )

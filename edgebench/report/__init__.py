@@ -10,19 +10,12 @@ from typing import TYPE_CHECKING
 
 from edgebench.record import StudyRecord
 from edgebench.report.boards import Board, fit_matrix, redeploy, refit
-from edgebench.report.document import (
-    as_json,
-    document,
-    metrics_shown,
-    notes,
-    table_one,
-    trials,
-    verdict,
-)
+from edgebench.report.document import document, notes, table_one
 from edgebench.report.finals import TEST, VALIDATION, Finals, Member, finals_document
 from edgebench.report.front import best, front, ranked
 from edgebench.report.means import T_95, Mean, student, welch_tied
 from edgebench.report.page import page
+from edgebench.report.rows import as_json, metrics_shown, trials, verdict
 from edgebench.report.table import FORMATS, plain, render
 
 if TYPE_CHECKING:

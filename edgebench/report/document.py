@@ -1,120 +1,35 @@
-"""A study's record as sections of rows, and those as one document: the trade-off table."""
+"""The report as one document: the front, the front on boards, the trials, how to read them."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
+import sys
+import textwrap
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from edgebench.metrics import INT8, METRICS, in_dtype, limited, metric_of
+from edgebench.metrics import INT8, limited
 from edgebench.record import Row, State, StudyRecord
 from edgebench.report.boards import Board, fit_matrix
 from edgebench.report.front import ranked
 from edgebench.report.intervals import tied, wilson
-from edgebench.report.table import plain, render
-from edgebench.units import interval, label, limit_named, quantity
+from edgebench.report.rows import (
+    as_json,
+    axes_shown,
+    both_recorded,
+    exact,
+    images_behind,
+    metrics_shown,
+    refusals,
+    trials,
+)
+from edgebench.report.table import render
+from edgebench.units import interval, label, quantity, text
 
 MEMBERS_ABREAST = 6  # columns of the front's table before it continues below
 REFUSED_SHOWN = 20  # refused rows of a table before they are counted instead
-FIRST = "val/accuracy_best"  # what is compared where no objective is an accuracy
-
-
-def as_json(record: StudyRecord) -> dict[str, object]:
-    """Return ``{study, objectives, rows}`` with exact numbers, as ``report --format json``."""
-    members = {row.trial for row in record.front()}
-    return {
-        "study": record.study,
-        "objectives": [dataclasses.asdict(objective) for objective in record.objectives],
-        "rows": [
-            {
-                "trial": row.trial,
-                "run_id": row.run_id,
-                "state": row.state,
-                "reason": row.reason,
-                "params": plain(row.params),
-                "metrics": {k: plain(quantity(k, v)) for k, v in row.metrics.items()},
-                "on_front": row.trial in members,
-            }
-            for row in record.rows
-        ],
-    }
-
-
-def metrics_shown(record: StudyRecord) -> list[str]:
-    """Return the metrics that the tables show, all of the deployed model where it has them.
-
-    First the objectives that are measured on images (else the accuracy), then the figures that
-    the table of metrics shows, then what the budget limits and the other objectives.
-    """
-    present = {name for row in record.rows for name in row.metrics}
-    goals = [objective.name for objective in record.objectives]
-    first = [name for name in goals if metric_of(name).split] or [in_dtype(FIRST, record.dtype)]
-    names = [in_dtype(metric.name, record.dtype) for metric in METRICS.values() if metric.shown]
-    names = [*first, *names, *(metric.name for metric, _ in limited(record.budget)), *goals]
-    names = [_recorded(name, present) for name in names]
-    return [name for name in dict.fromkeys(names) if name in present or name in goals]
-
-
-def _recorded(name: str, present: Collection[str]) -> str:
-    """Return a figure as it is recorded: of the other data type where this one never is."""
-    twin = metric_of(name).twin
-    return twin if twin in present and name not in present else name
-
-
-def axes_shown(rows: Sequence[Row]) -> dict[str, str]:
-    """Return the family and the axes that vary, each with its column name (its last part)."""
-    axes = list(dict.fromkeys(name for row in rows for name in row.params))
-    varying = [
-        axis
-        for axis in axes
-        if axis == "model.family" or len({repr(row.params.get(axis)) for row in rows}) > 1
-    ]
-    varying.sort(key=lambda axis: axis != "model.family")
-    tails = [axis.rpartition(".")[2] for axis in varying]
-    return {
-        axis: tail if tails.count(tail) == 1 else axis
-        for axis, tail in zip(varying, tails, strict=True)
-    }
-
-
-def trials(record: StudyRecord, rows: Sequence[Row] | None = None) -> list[dict[str, object]]:
-    """Return one row a trial: axes that vary, metrics, whether it fits or why not, front mark.
-
-    ``rows`` narrows it to some of the study's trials, with the study's columns.
-    """
-    axes, metrics = axes_shown(record.rows), metrics_shown(record)
-    members = {row.trial for row in record.front()}
-    return [
-        {
-            "trial": row.trial,
-            **{short: row.params.get(axis) for axis, short in axes.items()},
-            **{label(name): quantity(name, row.metrics.get(name)) for name in metrics},
-            "front": "●" if row.trial in members else "",
-            "fits": verdict(row, record),
-        }
-        for row in (record.rows if rows is None else rows)
-    ]
-
-
-def refusals(record: StudyRecord) -> dict[str, int]:
-    """Return how many trials were refused by which figure, most first.
-
-    Where a trial is over several limits, the one that its reason names first counts; ``"other"``
-    are those that could not be built.
-    """
-    reasons = (row.reason or "" for row in record.rows if row.state == State.REFUSED)
-    return dict(Counter(limit_named(reason) or "other" for reason in reasons).most_common())
-
-
-def verdict(row: Row, record: StudyRecord) -> str:
-    """Say in a few words what became of a trial: ``yes``, or the state with its reason."""
-    if row.feasible:
-        return "yes" if record.budget else "no budget set"
-    state = "no" if row.state == "finished" else row.state
-    return f"{state}: {row.reason}" if row.reason else state
 
 
 def table_one(record: StudyRecord) -> list[dict[str, object]]:
@@ -151,18 +66,6 @@ def table_one(record: StudyRecord) -> list[dict[str, object]]:
     if retrained:
         rows.append(across(label("final/seeds"), partial(_whole, name="final/seeds")))
     return rows if members else []
-
-
-def images_behind(metric: str, record: StudyRecord) -> int:
-    """Return how many images a share was counted on; 0 for another figure or where not known."""
-    known = metric_of(metric)
-    return record.split_sizes.get(known.split or "", 0) if known.binomial else 0
-
-
-def both_recorded(record: StudyRecord) -> bool:
-    """Tell whether the study has figures of the float32 and of the int8 model."""
-    recorded = {name for row in record.rows for name in row.metrics}
-    return len({metric_of(name).dtype for name in recorded} - {None}) > 1
 
 
 def notes(record: StudyRecord) -> list[str]:
@@ -220,62 +123,105 @@ def document(
     if format == "csv":
         return render(exact(record), "csv")
     written = partial(render, format=format, units=units, width=width)
-    matrix = _abreast(fit_matrix(record, boards), fixed=3) if boards else ()
+    matrix = _abreast(fit_matrix(record, boards), 3, units, width) if boards else ()
     on_boards = f"The front on boards, {record.dtype}"
     sections = [
-        [written(part, title="The front") for part in _abreast(table_one(record))],
+        [written(part, title="The front") for part in _abreast(table_one(record), 1, units, width)],
         [written(part, title=on_boards) for part in matrix],
-        _trials_section(record, written, everything=everything),
+        _trials_section(record, written, units, width, everything=everything),
     ]
     if not sections[0]:
         sections[0] = ["No trial is on the front: none finished within the budget.\n"]
     if format == "table":
         sections.reverse()  # a terminal shows the end, a document its beginning
-    lines = "".join(f"- {line}\n" for line in notes(record))
-    return "\n".join([*itertools.chain(*sections), lines])
+    lines = [_filled(f"- {line}", width) for line in notes(record)]
+    return "\n".join([*itertools.chain(*sections), "".join(lines)])
+
+
+def _filled(line: str, width: int | None) -> str:
+    """Return a sentence as lines of at most ``width`` characters, ending in a newline."""
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.fill(line, width or sys.maxsize, subsequent_indent=indent) + "\n"
 
 
 def _trials_section(
-    record: StudyRecord, written: Callable[..., str], *, everything: bool
+    record: StudyRecord,
+    written: Callable[..., str],
+    units: str,
+    width: int | None,
+    *,
+    everything: bool,
 ) -> list[str]:
-    """Return the table of the trials, and how many more were refused where it leaves them out."""
-    refused = [row for row in record.rows if row.state == State.REFUSED]
-    title = f"Trials of {record.study}"
-    if everything or len(refused) <= REFUSED_SHOWN:
-        return [written(trials(record), title=title)]
-    others = [row for row in record.rows if row.state != State.REFUSED]
-    causes = ", ".join(f"{count:,} by {name}" for name, count in refusals(record).items())
-    table = written(trials(record, others), title=f"{title}, without the refused")
-    more = f"{len(refused):,} trials were refused before training: {causes}."
-    return [f"{table}\n{more} All rows: --all, or the formats csv and json.\n"]
+    """Return the table of the trials, and what it leaves out: refused ones, columns."""
+    title, left_out = f"Trials of {record.study}", []
+    rows: Sequence[Row] = record.rows
+    refused = sum(row.state == State.REFUSED for row in rows)
+    if refused > REFUSED_SHOWN and not everything:
+        rows = [row for row in rows if row.state != State.REFUSED]
+        title += ", without the refused"
+        causes = ", ".join(f"{count:,} by {name}" for name, count in refusals(record).items())
+        left_out.append(
+            f"{refused:,} trials were refused before training: {causes}. All rows: --all, or the "
+            "formats csv and json."
+        )
+    lines = trials(record, rows)
+    columns = _fitting_columns(lines, record, units, width)
+    if lines and len(columns) < len(lines[0]):
+        missing = ", ".join(key for key in lines[0] if key not in columns)
+        left_out.append(f"No room for {missing}: a wider terminal, or csv and json, have them.")
+    notes_below = [_filled(line, width) for line in left_out]
+    return ["\n".join([written(lines, columns=columns, title=title), *notes_below])]
 
 
-def exact(record: StudyRecord) -> list[dict[str, object]]:
-    """Return one flat row a trial with the full names and exact numbers of the JSON."""
-    rows = as_json(record)["rows"]
-    assert isinstance(rows, list)  # noqa: S101 - for mypy: as_json returns plain JSON values
-    return [
-        {
-            "trial": row["trial"],
-            "run_id": row["run_id"],
-            "state": row["state"],
-            "reason": row["reason"],
-            "on_front": row["on_front"],
-            **row["params"],
-            **row["metrics"],
-        }
-        for row in rows
-    ]
+def _fitting_columns(
+    rows: Sequence[Mapping[str, object]], record: StudyRecord, units: str, width: int | None
+) -> list[str]:
+    """Return the columns of a trials table for a terminal; the last one is wrapped anyway.
+
+    What is neither varied, nor sought, nor limited goes first, then the rest from the right.
+    """
+    keys = list(rows[0]) if rows else []
+    if width is None:
+        return keys
+    asked = [goal.name for goal in record.objectives]
+    asked += [metric.name for metric, _ in limited(record.budget)]
+    figures = [label(name) for name in metrics_shown(record)]
+    spare = [name for name in figures if name not in map(label, asked)]
+    wide = _widths(rows, units)
+    for name in [*spare, *reversed([key for key in keys[1:-2] if key not in spare])]:
+        if sum(wide[key] + 2 for key in keys[:-1]) + 4 <= width:
+            break
+        keys.remove(name)
+    return keys
 
 
-def _abreast(rows: list[dict[str, object]], fixed: int = 1) -> Iterator[list[dict[str, object]]]:
-    """Cut a wide table into tables of at most `MEMBERS_ABREAST` columns after the ``fixed``."""
+def _widths(rows: Sequence[Mapping[str, object]], units: str) -> dict[str, int]:
+    """Return how many characters each column takes."""
+    return {
+        key: max(len(key), *(len(text(row.get(key), units)) for row in rows)) for key in rows[0]
+    }
+
+
+def _abreast(
+    rows: list[dict[str, object]], fixed: int, units: str, width: int | None
+) -> Iterator[list[dict[str, object]]]:
+    """Cut a wide table into tables of at most `MEMBERS_ABREAST` columns after the ``fixed``.
+
+    In a terminal of ``width`` columns fewer stand abreast, at least one.
+    """
     if not rows:
         return
-    keys = list(rows[0])
-    for start in range(fixed, len(keys), MEMBERS_ABREAST):
-        chosen = [*keys[:fixed], *keys[start : start + MEMBERS_ABREAST]]
-        yield [{key: row[key] for key in chosen} for row in rows]
+    keys, wide = list(rows[0]), _widths(rows, units)
+    begun = keys[:fixed]
+    chosen = list(begun)
+    for key in keys[fixed:]:
+        over = width is not None and sum(wide[one] + 2 for one in (*chosen, key)) - 2 > width
+        if len(chosen) == fixed + MEMBERS_ABREAST or (over and len(chosen) > fixed):
+            yield [{one: row[one] for one in chosen} for row in rows]
+            chosen = list(begun)
+        chosen.append(key)
+    if len(chosen) > fixed:
+        yield [{one: row[one] for one in chosen} for row in rows]
 
 
 def _param(row: Row, axis: str) -> object:

@@ -13,13 +13,8 @@ from typing import get_args
 from edgebench.metrics import Dtype, charted, in_dtype, limited, metric_of
 from edgebench.record import Row, StudyRecord
 from edgebench.report.boards import Board, fit_matrix
-from edgebench.report.document import (
-    axes_shown,
-    images_behind,
-    metrics_shown,
-    notes,
-    verdict,
-)
+from edgebench.report.document import notes
+from edgebench.report.rows import axes_shown, images_behind, metrics_shown, verdict
 from edgebench.report.table import plain, render
 from edgebench.units import quantity, text
 

@@ -23,9 +23,9 @@ from matplotlib.ticker import (
 from edgebench.metrics import charted, metric_of
 from edgebench.record import Objective, Row, State, StudyRecord
 from edgebench.report.boards import Board
-from edgebench.report.document import images_behind, metrics_shown
 from edgebench.report.front import front, progress, ranked
 from edgebench.report.intervals import wilson
+from edgebench.report.rows import images_behind, metrics_shown
 from edgebench.units import label, quantity, text
 
 # Okabe and Ito's palette, with a mark and a dash for each, so that grey print tells them apart.

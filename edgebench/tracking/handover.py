@@ -12,13 +12,12 @@ from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.export import Calibration, LabelledImages, Ladder, Limits, Proven, Request
 from edgebench.tracking.openings import open_test_split
 from edgebench.tracking.proofs import record_proof
-from edgebench.tracking.reading import SavedRun, experiment_id_of, fetch_run
+from edgebench.tracking.reading import experiment_id_of, fetch_run
 from edgebench.tracking.runs import reader
 from edgebench.tracking.saved import dataset_of, model_of, origin_of, preprocessing_of
 
-if TYPE_CHECKING:  # reading a record must not cost an import of PyTorch
-    from edgebench.data import Dataset
-    from edgebench.data import Split as Images
+if TYPE_CHECKING:
+    from edgebench.data import Split as ImagesOfSplit
 
 Split = Literal["validation", "test"]
 SPLITS: tuple[Split, ...] = ("validation", "test")
@@ -96,7 +95,12 @@ def export_run(
     saved = fetch_run(run, tracking_uri=tracking_uri)
     images = dataset_of(saved, dataset, data_dir)
     model, preprocessing = model_of(saved), preprocessing_of(saved)
-    evaluation = _evaluation(saved, images, split, tracking_uri)
+    if split == "test":
+        client, study = reader(tracking_uri), experiment_id_of(saved.study, tracking_uri)
+        opening = open_test_split(client, study, "export", {"run_id": saved.run_id})
+        evaluation = _labelled(images.open_test(opening))
+    else:
+        evaluation = _labelled(images.validation)
     proven = export.prove(
         model,
         preprocessing,
@@ -138,20 +142,8 @@ def _check_output(output: Path, split: str, *, force: bool) -> None:
         raise EdgebenchError(f"there is no folder '{output.parent}' to write '{output.name}' in")
 
 
-def _evaluation(
-    saved: SavedRun, images: Dataset, split: Split, tracking_uri: str | None
-) -> LabelledImages:
-    """Return the images to compare on; opening the test split is recorded with the study."""
-    if split == "validation":
-        return _labelled(images.validation)
-    experiment = experiment_id_of(saved.study, tracking_uri)
-    details = {"run_id": saved.run_id, "name": saved.name}
-    opening = open_test_split(reader(tracking_uri), experiment, "export", details)
-    return _labelled(images.open_test(opening))
-
-
-def _labelled(split: Images) -> LabelledImages:
-    return LabelledImages(split.images.numpy(), split.labels.numpy())
+def _labelled(images: ImagesOfSplit) -> LabelledImages:
+    return LabelledImages(images.images.numpy(), images.labels.numpy())
 
 
 def _write_file(output: Path, proven: Proven, proof: Mapping[str, Any]) -> tuple[Path, ...]:

@@ -54,7 +54,7 @@ def test_the_test_split_has_one_door() -> None:
     """It opens to who says by whom and when, and nothing else shows it."""
     dataset = data.load("synthetic")
     test = dataset.open_test(Opening("2026-01-31T12:00:00+00:00", "a test"))
-    assert len(test) == dataset.split_sizes["test"] == 160
+    assert len(test) == dataset.sizes["test"] == 160
     assert "_test" not in repr(dataset)
     assert not hasattr(dataset, "test")
     for opening in (Opening("", "a test"), Opening("2026-01-31T12:00:00+00:00", "")):
@@ -85,9 +85,9 @@ def test_a_data_set_is_one_function() -> None:
 
     DATASETS.register(stripes)
     try:
-        assert data.load("stripes").split_sizes == {"train": 36, "validation": 4, "test": 4}
+        assert data.load("stripes").sizes == {"train": 36, "validation": 4, "test": 4}
         dataset = data.load("stripes", reader_options=bind(DATASETS["stripes"], {"count": 20}))
-        assert dataset.split_sizes == {"train": 18, "validation": 2, "test": 4}
+        assert dataset.sizes == {"train": 18, "validation": 2, "test": 4}
         with pytest.raises(EdgebenchError, match="'stripes' takes no location"):
             data.load("stripes:x")
     finally:
@@ -156,8 +156,8 @@ def test_a_value_out_of_bounds_is_the_users_mistake(name: str, value: object) ->
 def test_the_validation_share_is_an_option() -> None:
     """A fifth of the images of each class."""
     dataset = loaded(validation_share=0.2)
-    whole = dataset.split_sizes["train"] + dataset.split_sizes["validation"]
-    assert dataset.split_sizes["validation"] / whole == pytest.approx(0.2, abs=0.005)
+    whole = dataset.sizes["train"] + dataset.sizes["validation"]
+    assert dataset.sizes["validation"] / whole == pytest.approx(0.2, abs=0.005)
 
 
 def test_images_are_resized_without_aliasing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,13 @@ from torch import nn
 
 from edgebench.errors import EdgebenchError
 from edgebench.models import ACTIVATIONS, INITIALIZATIONS, MODELS, NORMS
-from edgebench.models.layers.blocks import conv_blocks, normalized_conv, scale_last_norm
+from edgebench.models.layers import (
+    Layers,
+    conv_blocks,
+    dropouts,
+    normalized_conv,
+    scale_last_norm,
+)
 from edgebench.registry import options
 
 REGISTRIES = (NORMS, ACTIVATIONS, INITIALIZATIONS)
@@ -63,14 +70,21 @@ def test_a_norm_normalizes_what_it_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NORMS)
-def test_a_norm_takes_vectors_or_says_that_it_cannot(name: str) -> None:
-    """``axes`` 0 is ``[N, C]``."""
-    try:
-        norm = NORMS[name](8, 0)
-    except EdgebenchError as error:
-        assert str(error).startswith("model.norm: ")  # noqa: PT017 - either outcome is right
-        return
-    assert norm(torch.randn(4, 8)).shape == (4, 8)
+def test_a_norm_takes_vectors(name: str) -> None:
+    """``axes`` 0 is ``[N, C]``: normalized, or left as they are where they cannot be."""
+    values = torch.randn(4, 8) * 3 + 2
+    found = NORMS[name](8, 0)(values).detach()
+    assert found.shape == values.shape
+    if torch.equal(found, values):
+        assert name in {"none", "instance"}
+    else:
+        assert min(float(found.mean(axis).abs().max()) for axis in (0, 1)) < 1e-5 or name == "group"
+
+
+def test_maps_of_one_pixel_cannot_be_normalized_alone() -> None:
+    """The user's mistake, with the norm that can."""
+    with pytest.raises(EdgebenchError, match=r"^model\.norm: 'instance' cannot normalize maps of"):
+        NORMS["instance"](8, 2)(torch.zeros(2, 8, 1, 1))
 
 
 @pytest.mark.parametrize("features", [1, 6, 8, 12, 24])
@@ -153,8 +167,7 @@ def test_the_last_norm_begins_small_before_a_wide_dense_layer(norm: str) -> None
             width=4,
             blocks=2,
             convs_per_block=1,
-            norm=NORMS.choice(norm),
-            activation=ACTIVATIONS.choice("relu"),
+            layers=Layers(norm=NORMS.choice(norm), activation=ACTIVATIONS.choice("relu")),
         )
         scale_last_norm(features, fan_in, begin)  # type: ignore[arg-type]  # a literal
         named = features.named_parameters()
@@ -162,3 +175,36 @@ def test_the_last_norm_begins_small_before_a_wide_dense_layer(norm: str) -> None
         assert [float(weight.detach()[0]) for weight in weights] == (
             [] if norm == "none" else [1.0, scale]
         )
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_the_norm_stands_where_it_is_put(norm: str, position: Any) -> None:
+    """Convolution, norm, activation, or convolution, activation, norm; dense layers alike."""
+    layers = Layers(
+        norm=NORMS.choice(norm), activation=ACTIVATIONS.choice("tanh"), norm_position=position
+    )
+    built = [layers.conv(3, 8, 3, stride=2, padding=1)]
+    built += [layers.dense(8, 4)] if norm != "instance" else []  # which leaves vectors alone
+    for linear, *others in built:
+        assert isinstance(linear, nn.Conv2d | nn.Linear)
+        tanh = [isinstance(layer, nn.Tanh) for layer in others]
+        if norm == "none":
+            assert tanh == [True]
+        else:
+            assert tanh == ([False, True] if position == "before" else [True, False])
+        # Behind the activation no norm can take a bias off.
+        assert (linear.bias is None) == (position == "before" and norm in {"batch", "instance"})
+
+
+@pytest.mark.parametrize(("scaling", "kept"), [("inverted", 4 / 3), ("unscaled", 1.0)])
+def test_dropout_scales_what_it_keeps_or_not(scaling: Any, kept: float) -> None:
+    """A quarter is dropped, the others are divided by the share kept, or not at all."""
+    torch.manual_seed(0)
+    [layer] = dropouts(0.25, scaling)
+    values = torch.ones(100, 100)
+    found = layer.train()(values)
+    assert torch.unique(found).tolist() == pytest.approx([0.0, kept])
+    assert float((found == 0).float().mean()) == pytest.approx(0.25, abs=0.02)
+    assert torch.equal(layer.eval()(values), values)
+    assert dropouts(0.0, scaling) == []

@@ -15,9 +15,9 @@ from report_studies import reference, synthetic
 from edgebench.record import Row, StudyRecord
 from edgebench.report import Board
 from edgebench.report.boards import refit
-from edgebench.report.document import as_json, trials
 from edgebench.report.front import best, front
 from edgebench.report.page import page
+from edgebench.report.rows import as_json, trials
 from edgebench.units import text
 
 if TYPE_CHECKING:

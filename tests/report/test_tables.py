@@ -20,18 +20,9 @@ from edgebench.errors import EdgebenchError
 from edgebench.record import State
 from edgebench.report import Board, best
 from edgebench.report.boards import fit_matrix, redeploy, refit
-from edgebench.report.document import (
-    as_json,
-    axes_shown,
-    document,
-    exact,
-    metrics_shown,
-    notes,
-    refusals,
-    table_one,
-    trials,
-)
+from edgebench.report.document import document, notes, table_one
 from edgebench.report.intervals import tied, wilson
+from edgebench.report.rows import as_json, axes_shown, exact, metrics_shown, refusals, trials
 from edgebench.report.table import FORMATS, render
 from edgebench.units import (
     Bytes,

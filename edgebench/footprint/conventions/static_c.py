@@ -16,7 +16,7 @@ def _scratch(plan: Schedule) -> dict[int, int]:
     return {
         step: size
         for step, size in st.scratches(plan, st.CORE_2).items()
-        if plan.profile.is_quantised(plan.kernels[step].main)
+        if plan.profile.is_quantized(plan.kernels[step].main)
     }
 
 

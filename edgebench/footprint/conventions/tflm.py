@@ -46,7 +46,7 @@ def _patches(plan: Schedule) -> list[int]:
     return [
         4 * math.prod(weight.shape[1:])
         for kernel in plan.kernels
-        if kernel.kind in CONVOLUTIONS and plan.profile.is_quantised(kernel.main)
+        if kernel.kind in CONVOLUTIONS and plan.profile.is_quantized(kernel.main)
         if (weight := kernel.main.constant("weight")) is not None
     ]
 

@@ -13,12 +13,12 @@ from edgebench.footprint.st.complexity import (
     macc,
 )
 from edgebench.footprint.st.convention import convention
+from edgebench.footprint.st.graph import with_padded_buffers
 from edgebench.footprint.st.memory import (
     overlap,
     reads_beyond,
     scratch,
     scratches,
-    with_padded_buffers,
 )
 from edgebench.footprint.st.resources import code, code_features, runtime_ram
 from edgebench.footprint.st.versions import CORE_2, CORE_3, CUBE_7_3, CUBE_8_1, Version

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from edgebench.footprint.conventions import Complexity
-from edgebench.footprint.kernels import CONVOLUTIONS, REQUANTISED, Kernel
+from edgebench.footprint.kernels import CONVOLUTIONS, REQUANTIZED, Kernel
 from edgebench.profiling import Operator, Profile
 
 # Operations an output element, of what is computed element by element.
@@ -73,8 +73,8 @@ def charged(profile: Profile, kernel: Kernel, operator: Operator) -> int | None:
     What is fused into an integer kernel as the limits of its requantization costs nothing, and a
     sigmoid of integers is one look-up an element.
     """
-    if profile.is_quantised(kernel.main):
-        if operator is not kernel.main and operator.op in REQUANTISED:
+    if profile.is_quantized(kernel.main):
+        if operator is not kernel.main and operator.op in REQUANTIZED:
             return 0
         if operator.op in _TABLES:
             return profile.tensors[operator.outputs[0]].elements

@@ -8,7 +8,7 @@ from dataclasses import replace
 from edgebench.footprint import arena
 from edgebench.footprint.conventions import Convention, Estimate, MeasuredError, Memory
 from edgebench.footprint.kernels import CONVOLUTIONS, Schedule, schedule
-from edgebench.footprint.st import memory, resources
+from edgebench.footprint.st import graph, memory, resources
 from edgebench.footprint.st.complexity import COMPLEXITY
 from edgebench.footprint.st.versions import Margins, Version
 from edgebench.profiling import Profile
@@ -27,7 +27,7 @@ def convention(
 
     def lower(profile: Profile) -> Schedule:
         return schedule(
-            memory.with_shipped_constants(memory.with_padded_buffers(profile)),
+            graph.deployed(profile),
             pools=version.fuses_float_pools,
             integer_pools=version.fuses_integer_pools,
             activations=version.fuses_activations and profile.dtype == "float32",
@@ -85,7 +85,7 @@ def _rules(plan: Schedule, version: Version) -> arena.Rules:
     """Return what each kernel needs beside its tensors, and where it may overlap them."""
     distances: dict[tuple[int, str], int] = {}
     extra: dict[str, int] = {}
-    integer = {step for step, one in enumerate(plan.kernels) if plan.profile.is_quantised(one.main)}
+    integer = {step for step, one in enumerate(plan.kernels) if plan.profile.is_quantized(one.main)}
     converted = {step for step, one in enumerate(plan.kernels) if one.kind == "convert"}
     for step, kernel in enumerate(plan.kernels):
         for name in plan.reads(kernel):

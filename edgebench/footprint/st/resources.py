@@ -102,7 +102,7 @@ def _linked(plan: Schedule) -> dict[tuple[bool, str], int]:
     """Return the bytes of each kind of kernel that the graph links, integer and float apart."""
     found: dict[tuple[bool, str], int] = {}
     for kernel in plan.kernels:
-        integer = plan.profile.is_quantised(kernel.main)
+        integer = plan.profile.is_quantized(kernel.main)
         table = _INTEGER_CODE if integer else _FLOAT_CODE
         kinds = [_kind(kernel, integer=integer)]
         if kernel.fused("pool") is not None:

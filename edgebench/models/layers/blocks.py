@@ -5,31 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from edgebench.errors import EdgebenchError
-from edgebench.models import Activation, Norm
+from edgebench.models.layers.composition import Layers
 from edgebench.models.layers.options import LastNormScale
-from edgebench.registry import Choice
-
-
-def normalized_conv(
-    inputs: int,
-    filters: int,
-    kernel: int,
-    *,
-    norm: Choice[Norm],
-    stride: int = 1,
-    padding: int = 0,
-    groups: int = 1,
-) -> list[nn.Module]:
-    """Build a convolution and its norm; where there is none, the convolution alone.
-
-    A convolution has no bias where the norm takes each feature's mean off and so would undo it.
-    """
-    layer = norm(filters, 2)
-    absorbed = isinstance(layer, (nn.BatchNorm2d, nn.InstanceNorm2d))
-    conv = nn.Conv2d(
-        inputs, filters, kernel, stride=stride, padding=padding, groups=groups, bias=not absorbed
-    )
-    return [conv] if isinstance(layer, nn.Identity) else [conv, layer]
 
 
 def conv_blocks(
@@ -38,8 +15,7 @@ def conv_blocks(
     width: int,
     blocks: int,
     convs_per_block: int,
-    norm: Choice[Norm],
-    activation: Choice[Activation],
+    layers: Layers,
 ) -> tuple[nn.Sequential, tuple[int, int, int]]:
     """Build ``blocks`` times (Conv3x3(pad 1) - norm - activation) x convs - MaxPool2.
 
@@ -59,16 +35,25 @@ def conv_blocks(
             f"{height}x{size} pixels can be halved {deepest} times; the nearest valid value is "
             f"{deepest}"
         )
-    layers: list[nn.Module] = []
+    found: list[nn.Module] = []
     for block in range(blocks):
         filters = width * 2**block
         for _ in range(convs_per_block):
-            layers += normalized_conv(channels, filters, 3, norm=norm, padding=1)
-            layers.append(activation())
+            found += layers.conv(channels, filters, 3, padding=1)
             channels = filters
-        layers.append(nn.MaxPool2d(2))
+        found.append(nn.MaxPool2d(2))
         height, size = height // 2, size // 2
-    return nn.Sequential(*layers), (channels, height, size)
+    return nn.Sequential(*found), (channels, height, size)
+
+
+def check_image(family: str, input_shape: tuple[int, int, int], smallest: int) -> None:
+    """Raise EdgebenchError where an image is lower or narrower than ``smallest`` pixels."""
+    _, height, width = input_shape
+    if min(height, width) < smallest:
+        raise EdgebenchError(
+            f"model.family: {family} takes images of at least {smallest}x{smallest} pixels, not "
+            f"{height}x{width}"
+        )
 
 
 SUITED_FAN_IN = 256  # inputs of a dense layer that AdamW trains well at the recipe's 1e-3

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from annotated_types import Ge
-from torch import nn
+from torch import Tensor, nn
 
 from edgebench.errors import EdgebenchError
 from edgebench.models import NORMS
@@ -43,13 +43,23 @@ def group(features: int, axes: int, *, norm_groups: Annotated[int, Ge(1)] = 8) -
     return nn.GroupNorm(fitting, features)
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """Says in our words that a map of one pixel has no deviation."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - PyTorch's name
+        """Normalize ``[N, C, H, W]``; raises EdgebenchError where H and W are 1."""
+        if input.shape[2] * input.shape[3] == 1:
+            raise EdgebenchError(
+                "model.norm: 'instance' cannot normalize maps of one pixel, to which this network "
+                "shrinks its images; 'layer' can"
+            )
+        return super().forward(input)
+
+
 @NORMS.register
 def instance(features: int, axes: int) -> nn.Module:
     """Normalize each feature of each image (Ulyanov et al., Instance Normalization, 2016).
 
-    Raises:
-        EdgebenchError: The features are vectors: one number has no deviation.
+    Vectors stay as they are: one number has no deviation.
     """
-    if not axes:
-        raise EdgebenchError("model.norm: 'instance' normalizes images; vectors take 'layer'")
-    return nn.InstanceNorm2d(features, affine=True)
+    return InstanceNorm(features, affine=True) if axes else nn.Identity()

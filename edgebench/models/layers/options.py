@@ -25,9 +25,22 @@ ActivationOption = Annotated[Choice[Activation], ACTIVATIONS]
 Initialized = Annotated[Choice[Initialization], INITIALIZATIONS]
 
 BATCH_NORM = NORMS.choice("batch")
+NO_NORM = NORMS.choice("none")
 RELU = ACTIVATIONS.choice("relu")
 DEFAULT_INIT = INITIALIZATIONS.choice("default")
 """What most families choose by default."""
 
+
+def scaled(count: int, multiplier: float) -> int:
+    """Return ``count`` times ``multiplier``, rounded, at least 1."""
+    return max(1, round(count * multiplier))
+
+
+NormPosition = Literal["before", "after"]
+"""Where the norm stands: before the activation or after it."""
+DropoutScaling = Literal["inverted", "unscaled"]
+"""Whether training divides what it keeps by the share that it keeps."""
+WidthMultiplier = Annotated[float, Ge(0.0625), Le(8.0)]
+"""What a network's own numbers of filters and features are multiplied by."""
 LastNormScale = Literal["fan_in", "one"]
 """Where the scale of the norm before a dense layer begins: see `scale_last_norm`."""
