@@ -5,7 +5,6 @@ The library raises these; only ``edgebench.cli`` prints them and exits.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -34,6 +33,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     begun = [folded for folded in by_folded if name and folded.startswith(name.casefold())]
     if begun:
         return by_folded[min(begun, key=len)]
+    import difflib  # here, since importing this module must cost nothing
+
     close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
     return by_folded[close[0]] if close else None
 

@@ -107,7 +107,11 @@ _plugins_loaded = False
 
 
 def _load_plugins() -> None:
-    """Import the modules that installed packages name in the entry-point group, once a process."""
+    """Import the modules that installed packages name in the entry-point group, once a process.
+
+    Raises:
+        EdgebenchError: One of them cannot be imported.
+    """
     global _plugins_loaded  # noqa: PLW0603 - once a process is what it says
     if _plugins_loaded:
         return
@@ -115,7 +119,14 @@ def _load_plugins() -> None:
     from importlib.metadata import entry_points
 
     for entry in entry_points(group=PLUGINS):
-        entry.load()
+        try:
+            entry.load()
+        except ImportError as error:
+            package = entry.dist.name if entry.dist else entry.name
+            raise EdgebenchError(
+                f"the package '{package}' adds to edgebench by its module '{entry.value}', which "
+                f"cannot be imported: {error}"
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,7 @@ from torch import nn
 from edgebench import data, export
 from edgebench.data import Dataset
 from edgebench.errors import CheckFailed, EdgebenchError
-from edgebench.export import (
-    COUNT,
-    best,
-    evenly_spaced,
-    untrained_graph,
-    untrained_int8_graph,
-)
+from edgebench.export import untrained_graph, untrained_int8_graph
 from edgebench.footprint import measure
 from edgebench.models import MODELS
 from edgebench.profiling import profile
@@ -30,9 +24,6 @@ from edgebench.registry import bind
 from edgebench.space import INT8, Budget, TrialConfig
 from edgebench.training import Observer, TrainingFailed, train
 
-MAX_ABS_DIFF = 1e-3
-MIN_AGREEMENT = 0.999
-"""An export that differs more than this from its model is broken, not rounded."""
 CONVENTION = "st"
 """By which a search measures; it is recorded with every figure."""
 
@@ -198,33 +189,34 @@ def _audited(model: nn.Module, dataset: Dataset, ours: int) -> int:
 
 
 def _proven(model: nn.Module, dataset: Dataset, gate: Gate, *, int8: bool) -> Outcome:
-    """Export, and prove it: same answers on the validation images, same footprint as the gate."""
-    pre = preprocessing(dataset)
-    exported = export.to_onnx(model, dataset.input_shape, metadata=pre.metadata())
-    images = pre.apply(dataset.validation.images.numpy())
-    parity = export.parity(model, exported, torch.from_numpy(images))
-    if not (parity.max_abs_diff <= MAX_ABS_DIFF and parity.top1_agreement >= MIN_AGREEMENT):
-        raise CheckFailed(
-            f"the exported model answers differently: logits up to {parity.max_abs_diff:g} apart, "
-            f"{parity.top1_agreement:.2%} of {parity.images} answers agree"
-        )
-    _same_footprint(exported, gate)
+    """Export, and prove it: same outputs on the validation images, same footprint as the gate."""
+    train, validation = (
+        export.LabelledImages(split.images.numpy(), split.labels.numpy())
+        for split in (dataset.train, dataset.validation)
+    )
+    proven = export.prove(
+        model,
+        preprocessing(dataset),
+        export.Request(int8=int8),
+        train=train,
+        validation=validation,
+        evaluation=validation,
+    )
+    exact = proven.ladder.rungs[0]
+    export.require_passed(exact)  # what int8 loses is a figure of the trial, not a failure
+    _same_footprint(proven.float_model, gate)
     metrics: dict[str, float] = {
-        "parity/max_abs_diff": parity.max_abs_diff,
-        "parity/mean_abs_diff": parity.mean_abs_diff,
-        "parity/top1_agreement": parity.top1_agreement,
+        "parity/max_abs_diff": exact.max_abs_diff,
+        "parity/mean_abs_diff": exact.mean_abs_diff,
+        "parity/top1_agreement": exact.top1_agreement,
     }
     quantized = None
-    if int8:
-        chosen = evenly_spaced(len(dataset.train), COUNT)
-        calibration = pre.apply(dataset.train.images[torch.from_numpy(chosen)].numpy())
-        choice = best(exported, calibration, images, dataset.validation.labels.numpy())
-        _same_footprint(choice.model, gate, INT8)
-        metrics[f"val/accuracy{INT8}"] = choice.accuracy
-        quantized = export.serialise(choice.model)
-    return Outcome(
-        State.FINISHED, metrics=metrics, onnx=export.serialise(exported), onnx_int8=quantized
-    )
+    if proven.choice is not None:
+        _same_footprint(proven.choice.model, gate, INT8)
+        metrics[f"val/accuracy{INT8}"] = proven.choice.accuracy
+        quantized = export.serialize(proven.choice.model)
+    exported = export.serialize(proven.float_model)
+    return Outcome(State.FINISHED, metrics=metrics, onnx=exported, onnx_int8=quantized)
 
 
 def _same_footprint(shipped: onnx.ModelProto, gate: Gate, suffix: str = "") -> None:
@@ -247,7 +239,7 @@ def judge(model: bytes, config: TrialConfig, data_dir: Path, opening: Opening) -
     dataset = dataset_of(config, data_dir)
     test = dataset.open_test(opening)
     images = preprocessing(dataset).apply(test.images.numpy())
-    logits = export.answers(model, images, threads=torch.get_num_threads())
+    logits = export.onnx_logits(model, images)
     return float((logits.argmax(1) == test.labels.numpy()).mean())
 
 

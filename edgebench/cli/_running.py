@@ -26,7 +26,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
     click.option("--timeout", type=click.FloatRange(min=1), help="Start no trial after S seconds."),
     click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True,
-                 help="Local processes that run trials; the cores are divided among them."),
+                 help="Trials at once; the cores are divided among them."),
+    click.option("--pool", default="local", show_default=True, metavar="NAME",
+                 help="Where trials run: a kind of pool, or KIND://ADDRESS."),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
                  show_default=True),
     click.option("--dataset", help="Use this data set instead, as in folder:PATH."),
@@ -64,10 +66,10 @@ def overrides(settings: tuple[str, ...], **named: Any) -> dict[str, Any]:
 
 def run(sweep: Sweep, *, quiet: bool, **where: Any) -> StudyRecord:
     """Run or continue the search; SIGTERM ends it as cleanly as Ctrl-C."""
-    from edgebench.search import Settings, search
+    import edgebench
 
     with watched(quiet) as observe:
-        return search(sweep, Settings(**where), observe)
+        return edgebench.run_sweep(sweep, observe=observe, **where)
 
 
 @contextlib.contextmanager

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
-from edgebench.errors import CheckFailed, EdgebenchError
-
 if TYPE_CHECKING:
-    from edgebench.export import Calibration, Proven, Request
+    from edgebench.tracking import ExportedRun
 
-METHODS = ("minmax", "entropy", "percentile")
+Method = Literal["minmax", "entropy", "percentile"]
+METHODS = get_args(Method)
 
 
 @click.command()
@@ -31,14 +29,18 @@ METHODS = ("minmax", "entropy", "percentile")
 @click.option("--softmax", is_flag=True, help="End in probabilities instead of logits.")
 @click.option("--force", is_flag=True, help="Replace a hand-over that is in the folder.")
 @click.option(
-    "--max-abs-diff", type=float, default=1e-4, show_default=True, help="Of a float32 logit."
+    "--max-abs-diff",
+    type=float,
+    default=1e-4,
+    show_default=True,
+    help="Of a float32 logit; relative to the largest one where that is above 1.",
 )
 @click.option(
     "--min-agreement",
     type=float,
     default=0.999,
     show_default=True,
-    help="Share of equal float32 answers.",
+    help="Share of images with the same float32 class.",
 )
 @click.option(
     "--max-accuracy-drop",
@@ -75,88 +77,45 @@ def command(
     *,
     run: str,
     output: Path,
-    int8: bool,
-    force: bool,
-    split: str,
-    dataset: str | None,
-    data_dir: Path | None,
-    tracking_uri: str | None,
+    max_abs_diff: float,
+    min_agreement: float,
+    max_accuracy_drop: float,
+    calibration_method: Method | None,
+    int8_candidates: str,
     format_: str,
     **options: Any,
 ) -> None:
-    """Export RUN (a run id, STUDY:NUMBER or STUDY:best) and climb the parity ladder.
+    """Export RUN (a run id, STUDY:NUMBER or STUDY:best) and prove it by the parity ladder.
 
     A failed rung is exit 1, names the operator that diverges, and leaves no file.
     """
-    folder = output.suffix != ".onnx"
-    request = _request(options, int8=int8 or folder)
-    from edgebench import export
+    from edgebench.export import Calibration, Limits
+    from edgebench.tracking import ParityFailed, export_run
+
+    limits = Limits(max_abs_diff, min_agreement, max_accuracy_drop)
+    calibration = Calibration(calibration_method) if calibration_method else int8_candidates
+    try:
+        exported = export_run(run, output, limits=limits, calibration=calibration, **options)
+    except ParityFailed as failure:
+        _show(failure.exported, format_)
+        raise
+    _show(exported, format_)
+    for path in exported.written:
+        click.echo(f"wrote {path}", err=True)
+
+
+def _show(exported: ExportedRun, format_: str) -> None:
+    """Print the ladder, or the whole proof as JSON, and how the int8 model was made."""
     from edgebench.report import plain, render
 
-    _check_output(output, folder=folder, force=force)
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from edgebench.cli import _exporting
-    from edgebench.tracking import fetch_run
-
-    saved = fetch_run(run, tracking_uri=tracking_uri)
-    images = _exporting.dataset_of(saved, dataset, data_dir)
-    model = _exporting.model_of(saved)
-    preprocessing = _exporting.preprocessing_of(saved)
-    judged = _exporting.images_of(images, split)
-    proven = export.prove(
-        model,
-        preprocessing,
-        request,
-        train=_exporting.images_of(images, "train"),
-        validation=_exporting.images_of(images, "validation"),
-        judged=judged,
-    )
-    origin = _exporting.origin_of(saved, images)
-    proof = export.statement(proven, preprocessing, run=origin, split=split)
     if format_ == "json":
-        click.echo(json.dumps(plain(proof), indent=2))
+        click.echo(json.dumps(plain(dict(exported.proof)), indent=2))
     else:
-        click.echo(render(proven.ladder.rows(), format_), nl=False)
-    _tell_int8(proof["int8"])
-    _exporting.record(saved.run_id, proven, proof, tracking_uri)
-    _require_passed(proven)
-    if folder:
-        vectors = export.golden_vectors(model, proven, preprocessing, judged)
-        export.write(output, export.Bundle.of(proven, vectors, proof), force=force)
-    else:
-        _write_file(output, proven, proof)
-    click.echo(f"wrote {output}", err=True)
+        click.echo(render(exported.ladder.rows(), format_), nl=False)
+    _show_int8(exported.proof["int8"])
 
 
-def _check_output(output: Path, *, folder: bool, force: bool) -> None:
-    """Refuse a place that cannot be written to before anything is computed."""
-    from edgebench.export import check_free
-
-    if folder:
-        check_free(output, force=force)
-    elif not output.absolute().parent.is_dir():
-        raise EdgebenchError(f"there is no folder '{output.parent}' to write '{output.name}' in")
-
-
-def _request(options: dict[str, Any], *, int8: bool) -> Request:
-    """Check every option before anything is loaded."""
-    from edgebench.export import Calibration, Limits, Request, candidates, check_opset
-
-    check_opset(options["opset"])
-    count = options["calibration_count"]
-    if count < 1:
-        raise EdgebenchError(
-            f"--calibration-count must be at least 1, but got {count}; the nearest valid value is 1"
-        )
-    method = options["calibration_method"]
-    settings: dict[str, Calibration] = (
-        {method: Calibration(method)} if method else candidates(options["int8_candidates"])
-    )
-    limits = Limits(options["max_abs_diff"], options["min_agreement"], options["max_accuracy_drop"])
-    return Request(options["opset"], options["softmax"], int8, settings, count, limits)
-
-
-def _tell_int8(report: dict[str, Any] | None) -> None:
+def _show_int8(report: dict[str, Any] | None) -> None:
     """Say how the int8 model was made, and which operators stay float and why."""
     if report is None:
         return
@@ -170,27 +129,3 @@ def _tell_int8(report: dict[str, Any] | None) -> None:
         click.echo(f"int8: '{one['name']}' stays float32: {one['reason']}", err=True)
     if not stay:
         click.echo("int8: the whole graph", err=True)
-
-
-def _require_passed(proven: Proven) -> None:
-    """Raise CheckFailed (exit 1) with the rung, its reasons and the diverging operator."""
-    rung = proven.ladder.failed
-    if rung is None:
-        return
-    reasons = "; ".join(rung.failures)
-    raise CheckFailed(
-        f"the rung from {rung.reference} to {rung.candidate} failed: {reasons}",
-        *([str(rung.divergence)] if rung.divergence else []),
-        "nothing was written",
-    )
-
-
-def _write_file(output: Path, proven: Proven, proof: dict[str, Any]) -> None:
-    """Write the proof and then the model beside it, each whole or not at all."""
-    from edgebench.export import proof_bytes, serialise, write_atomically
-
-    content = serialise(proven.choice.model if proven.choice else proven.float_model)
-    beside = output.with_suffix(".proof.json")
-    write_atomically(beside, proof_bytes(proof, {output.name: content}))
-    write_atomically(output, content)
-    click.echo(f"wrote {beside}", err=True)

@@ -31,10 +31,10 @@ def command(
 
     The same command continues a sweep that was cut off, whatever cut it off.
     """
-    from edgebench import space
+    import edgebench
 
     replaced = overrides(
         settings, run_cap=trials, dataset=dataset, seed=seed, budget__target=target
     )
-    loaded = space.load(file, replaced)
+    loaded = edgebench.load_sweep(file, replaced)
     show(run(loaded, **where), format_, units, where["tracking_uri"])

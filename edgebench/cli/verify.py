@@ -19,7 +19,7 @@ from edgebench.errors import CheckFailed
     show_default=True,
 )
 def command(*, folder: Path, format_: str) -> None:
-    """Check the files of DIR against proof.json and climb the ladder again; exit 1 if it breaks."""
+    """Check the files of DIR against proof.json and run the ladder again; exit 1 if it fails."""
     from edgebench.export import verify
     from edgebench.report import render
 

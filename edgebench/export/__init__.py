@@ -5,22 +5,23 @@ graph of an untrained model in milliseconds, and the folder that is handed over 
 Images are float32 ``[N, C, H, W]``, normalized, with a dynamic batch dimension named ``batch``; the
 input is called ``input`` and the output ``logits`` (``probabilities`` with a softmax). PyTorch is
 imported only by what needs it; `verify` runs with onnx and onnxruntime.
+
+Called, the room is the library's function: ``edgebench.export(run, path)``.
 """
 
+import sys
+
+from edgebench import ExportRoom
 from edgebench.export.audit import count_macs
 from edgebench.export.conversion import OPSETS, check_opset, to_onnx
-from edgebench.export.files import load, save, serialise, write_atomically
+from edgebench.export.files import load, save, serialize, write_atomically
 from edgebench.export.handover import (
     Bundle,
-    LabelledImages,
-    Proven,
-    Request,
     Vectors,
     Verification,
     check_free,
     golden_vectors,
     proof_bytes,
-    prove,
     statement,
     verify,
     write,
@@ -29,16 +30,18 @@ from edgebench.export.inference import (
     Images,
     Logits,
     Parity,
-    answers,
     difference,
+    onnx_logits,
     parity,
     runtime_errors,
     session,
-    torch_answers,
+    torch_logits,
 )
 from edgebench.export.latency import HostLatency, host_latency
-from edgebench.export.parity import Divergence, Ladder, Limits, Rung
+from edgebench.export.naming import input_shapes, profile_named
+from edgebench.export.parity import Divergence, Ladder, Limits, Rung, require_passed
 from edgebench.export.preprocessing import Preprocessing
+from edgebench.export.proving import LabelledImages, Proven, Request, prove
 from edgebench.export.quantization import (
     COUNT,
     Calibration,
@@ -69,7 +72,6 @@ __all__ = [
     "Rung",
     "Vectors",
     "Verification",
-    "answers",
     "best",
     "candidates",
     "check_free",
@@ -79,21 +81,27 @@ __all__ = [
     "evenly_spaced",
     "golden_vectors",
     "host_latency",
+    "input_shapes",
     "load",
+    "onnx_logits",
     "parity",
+    "profile_named",
     "proof_bytes",
     "prove",
     "quantize",
+    "require_passed",
     "runtime_errors",
     "save",
-    "serialise",
+    "serialize",
     "session",
     "statement",
     "to_onnx",
-    "torch_answers",
+    "torch_logits",
     "untrained_graph",
     "untrained_int8_graph",
     "verify",
     "write",
     "write_atomically",
 ]
+
+sys.modules[__name__].__class__ = ExportRoom

@@ -35,7 +35,7 @@ def to_onnx(
     """Export a copy of ``model`` in evaluation mode, batch norms folded, in canonical form.
 
     ``input_shape`` is ``(channels, height, width)``. The user's model is neither moved nor
-    changed, nothing is printed, and the same weights give the same bytes (`serialise`).
+    changed, nothing is printed, and the same weights give the same bytes (`serialize`).
 
     Raises:
         EdgebenchError: the opset is outside 18..22, or PyTorch cannot export the model.

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from edgebench.errors import EdgebenchError, nearest
 
 
-def serialise(model: onnx.ModelProto) -> bytes:
+def serialize(model: onnx.ModelProto) -> bytes:
     """Return the bytes of ``model``; equal models give equal bytes."""
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -39,7 +39,7 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     Raises:
         EdgebenchError: the folder is missing or the disk refuses the bytes.
     """
-    write_atomically(path, serialise(model))
+    write_atomically(path, serialize(model))
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -1,9 +1,10 @@
-"""What a model answers, in ONNX Runtime and in PyTorch, and how far the answers are apart."""
+"""The logits of a model in ONNX Runtime and in PyTorch, and how far they are apart."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,55 +13,58 @@ import numpy.typing as npt
 import onnx
 
 from edgebench.errors import EdgebenchError
-from edgebench.export.files import serialise
+from edgebench.export.files import serialize
 
 if TYPE_CHECKING:
     import onnxruntime as ort
     import torch
 
-Images = npt.NDArray[np.float32]  # [N, C, H, W], normalised
+Images = npt.NDArray[np.float32]  # [N, C, H, W], normalized
 Logits = npt.NDArray[np.float32]  # [N, classes]
+Values = npt.NDArray[np.float32]
 
 BATCH = 256  # images a call: bounds the memory of a run over a whole test split
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far two sets of logits are apart: absolute differences and the share of equal answers."""
+    """How far two sets of logits are apart: absolute differences, and top-1 agreement as a share.
+
+    ``max_abs_logit`` is the largest logit of the reference without its sign: what the differences
+    are to be seen against.
+    """
 
     max_abs_diff: float
     mean_abs_diff: float
     top1_agreement: float
+    max_abs_logit: float
     images: int
 
 
 def session(
-    model: onnx.ModelProto | bytes, *, threads: int = 0, faithful: bool = True
+    model: onnx.ModelProto | bytes, *, threads: int | None = None, faithful: bool = True
 ) -> ort.InferenceSession:
-    """Open ``model`` in ONNX Runtime on the CPU with ``threads`` threads (0: one a core).
+    """Open ``model`` in ONNX Runtime on the CPU with ``threads`` threads.
 
-    ``faithful`` keeps the int8 kernels of x86 processors without VNNI from saturating sums in 16
-    bits, as no device does; without it, a model runs as a user's plain session would run it.
+    By default as many as PyTorch is allowed where it is loaded, so that workers keep to their
+    share of the cores, else one a core.
+
+    ``faithful`` keeps int8 in int8: by default ONNX Runtime shifts it to uint8 for the kernels of
+    x86, which on a processor without VNNI saturate their sums in 16 bits, as no device does.
+    Without it, a model runs as a user's plain session runs it.
     """
-    content = model if isinstance(model, bytes) else serialise(model)
-    if faithful:
-        try:
-            return _open(content, threads, {"session.x64quantprecision": "1"})
-        except runtime_errors():
-            # ONNX Runtime 1.31 cannot do it where two operators share a weight.
-            return _open(content, threads, {})
-    return _open(content, threads, {})
-
-
-def _open(content: bytes, threads: int, entries: Mapping[str, str]) -> ort.InferenceSession:
     import onnxruntime as ort
 
+    content = model if isinstance(model, bytes) else serialize(model)
+    if threads is None:
+        torch = sys.modules.get("torch")
+        threads = 0 if torch is None else torch.get_num_threads()
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 4
-    for key, value in entries.items():
-        settings.add_session_config_entry(key, value)
+    if faithful:
+        settings.add_session_config_entry("session.qdqisint8allowed", "1")
     return ort.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
 
 
@@ -72,7 +76,9 @@ def runtime_errors() -> tuple[type[Exception], ...]:
     return tuple(getattr(runtime, name) for name in names)
 
 
-def answers(model: onnx.ModelProto | bytes, images: Images, *, threads: int = 0) -> Logits:
+def onnx_logits(
+    model: onnx.ModelProto | bytes, images: Images, *, threads: int | None = None
+) -> Logits:
     """Return the first output of ``model`` for ``images`` ``[N, C, H, W]``, as ``[N, classes]``."""
     running = session(model, threads=threads)
     name = running.get_inputs()[0].name
@@ -80,8 +86,8 @@ def answers(model: onnx.ModelProto | bytes, images: Images, *, threads: int = 0)
     return np.concatenate(parts)
 
 
-def torch_answers(model: torch.nn.Module, images: torch.Tensor) -> Logits:
-    """Return what a float32 CPU copy of ``model`` says in evaluation mode, as ``[N, classes]``."""
+def torch_logits(model: torch.nn.Module, images: torch.Tensor) -> Logits:
+    """Return the logits of a float32 CPU copy of ``model`` in evaluation mode, ``[N, classes]``."""
     import torch
 
     twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
@@ -97,15 +103,19 @@ def difference(reference: Logits, candidate: Logits) -> Parity:
     """Compare two sets of logits ``[N, classes]``; a NaN on either side makes the maximum NaN."""
     apart = np.abs(reference.astype(np.float64) - candidate.astype(np.float64))
     same = reference.argmax(1) == candidate.argmax(1)
-    return Parity(float(apart.max()), float(apart.mean()), float(same.mean()), len(reference))
+    return Parity(
+        float(apart.max()),
+        float(apart.mean()),
+        float(same.mean()),
+        float(np.abs(reference).max()),
+        len(reference),
+    )
 
 
 def parity(
     model: torch.nn.Module, onnx_model: onnx.ModelProto | bytes, images: torch.Tensor
 ) -> Parity:
-    """Compare PyTorch with ONNX Runtime on normalised ``images`` ``[N, C, H, W]``.
-
-    ONNX Runtime uses as many threads as PyTorch is allowed, so that workers keep to their share.
+    """Compare PyTorch with ONNX Runtime on normalized ``images`` ``[N, C, H, W]``.
 
     Raises:
         EdgebenchError: there is no image to compare on.
@@ -115,8 +125,29 @@ def parity(
     if not len(images):
         raise EdgebenchError("parity needs at least 1 image, but got 0")
     content = images.to("cpu", torch.float32).contiguous()
-    candidate = answers(onnx_model, content.numpy(), threads=torch.get_num_threads())
-    return difference(torch_answers(model, content), candidate)
+    return difference(torch_logits(model, content), onnx_logits(onnx_model, content.numpy()))
+
+
+def intermediate_outputs(
+    model: onnx.ModelProto, images: Images, *, batch: int = BATCH
+) -> Iterator[dict[str, Values]]:
+    """Yield by name the input and every float32 value that ``model`` computes, batch by batch."""
+    watched = onnx.shape_inference.infer_shapes(model)
+    graph = watched.graph
+    made = {value for node in graph.node for value in node.output}
+    outputs = [
+        value
+        for value in (*graph.value_info, *graph.output)
+        if value.name in made and value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    ]
+    del graph.output[:]
+    graph.output.extend(outputs)
+    running = session(watched)
+    names = [value.name for value in running.get_outputs()]
+    source = running.get_inputs()[0].name
+    for start in range(0, len(images), batch):
+        part = images[start : start + batch]
+        yield {source: part, **dict(zip(names, running.run(None, {source: part}), strict=True))}
 
 
 def _starts(count: int) -> range:

@@ -14,7 +14,7 @@ KEYS = ("mean", "std", "classes", "layout", "formula")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a pixel goes through before the network, and what the answers are called.
+    """What a pixel goes through before the network, and what the classes are called.
 
     ``mean`` and ``std`` are per channel in units of ``pixel / 255``; the input of the network is
     ``(pixel / 255 - mean) / std`` in the ``layout`` NCHW.

@@ -56,7 +56,7 @@ class Prepare:
             dataset.std,
             dataset.name,
             dataset.digest,
-            dataset.split_sizes,
+            dataset.sizes,
             environment(worker.device),
         )
 

@@ -2,8 +2,11 @@
 
 from edgebench.tracking import views
 from edgebench.tracking.analyses import with_analyses
+from edgebench.tracking.finals import FinalsLog
+from edgebench.tracking.handover import ExportedRun, ParityFailed, export_run
 from edgebench.tracking.log import StudyLog
 from edgebench.tracking.openings import open_test_split, openings, record_opening
+from edgebench.tracking.proofs import record_proof
 from edgebench.tracking.reading import (
     SavedRun,
     details_of,
@@ -14,24 +17,33 @@ from edgebench.tracking.reading import (
     read_study,
 )
 from edgebench.tracking.runs import MODEL, MODEL_INT8, reader
+from edgebench.tracking.saved import dataset_of, model_of, preprocessing_of
 from edgebench.tracking.store import create_store, sqlite_path
 
 __all__ = [
     "MODEL",
     "MODEL_INT8",
+    "ExportedRun",
+    "FinalsLog",
+    "ParityFailed",
     "SavedRun",
     "StudyLog",
     "create_store",
+    "dataset_of",
     "details_of",
     "experiment_id_of",
+    "export_run",
     "fetch_onnx",
     "fetch_run",
     "last_study",
+    "model_of",
     "open_test_split",
     "openings",
+    "preprocessing_of",
     "read_study",
     "reader",
     "record_opening",
+    "record_proof",
     "sqlite_path",
     "views",
     "with_analyses",

@@ -62,5 +62,5 @@ def _confusion(model: onnx.ModelProto, run: SavedRun, data_dir: Path | None) -> 
     images = export.Preprocessing(run.mean, run.std, run.classes).apply(
         dataset.validation.images.numpy()
     )
-    answers = export.answers(model, images).argmax(1)
+    answers = export.onnx_logits(model, images).argmax(1)
     return confusion(answers, dataset.validation.labels.numpy(), len(run.classes))

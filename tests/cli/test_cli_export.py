@@ -221,7 +221,7 @@ def test_a_refused_run_has_nothing_to_export(store: Path, tmp_path: Path) -> Non
         ),
         (
             ["small:0", "-o", "m.onnx", "--calibration-count", "0"],
-            "--calibration-count must be at least 1, but got 0; the nearest valid value is 1",
+            "the calibration needs at least 1 image, but got count 0; the nearest valid value is 1",
         ),
         (
             ["small:0", "-o", "m.onnx", "--dataset", "digits"],

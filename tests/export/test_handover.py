@@ -19,14 +19,11 @@ import pytest
 from export_cases import trained
 
 from edgebench.errors import EdgebenchError
-from edgebench.export import Preprocessing, to_onnx
+from edgebench.export import LabelledImages, Preprocessing, Request, prove, to_onnx
 from edgebench.export.handover import (
     Bundle,
-    LabelledImages,
-    Request,
     golden_vectors,
     proof_bytes,
-    prove,
     statement,
     verify,
     write,
@@ -46,7 +43,7 @@ def bundle() -> Bundle:
     test = LabelledImages(made.test.numpy(), made.test_labels.numpy())
     request = Request(settings={"minmax": Calibration()}, count=200)
     proven = prove(
-        made.model, made.preprocessing, request, train=train, validation=train, judged=test
+        made.model, made.preprocessing, request, train=train, validation=train, evaluation=test
     )
     assert proven.ladder.failed is None
     assert proven.choice is not None
@@ -92,6 +89,7 @@ def test_the_folder_holds_what_it_promises(folder: Path) -> None:
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert card.startswith("# trial-0000-gap\n")
     assert "The whole graph is int8." in card
+    assert "session.qdqisint8allowed" in card
 
 
 def test_the_footprints_are_those_of_the_files(folder: Path) -> None:
@@ -111,15 +109,17 @@ def test_the_footprints_are_those_of_the_files(folder: Path) -> None:
 
 
 def test_the_vectors_are_the_models_answers(folder: Path) -> None:
-    """Sixteen images, normalised by the formula; the recorded answers come again from the files."""
+    """Sixteen images, normalized by the formula; the recorded answers come again from the files."""
     inputs, outputs = np.load(folder / "inputs.npz"), np.load(folder / "outputs.npz")
     assert inputs["pixels"].shape == (16, 1, 16, 16)
     made = trained()
     mean, std = np.float32(made.preprocessing.mean[0]), np.float32(made.preprocessing.std[0])
     expected = (inputs["pixels"].astype(np.float32) / np.float32(255) - mean) / std
     np.testing.assert_array_equal(inputs["inputs"], expected)
+    options = ort.SessionOptions()  # as the card says
+    options.add_session_config_entry("session.qdqisint8allowed", "1")
     for name, key in (("model.onnx", "onnx"), ("model.int8.onnx", "int8")):
-        running = ort.InferenceSession(folder / name)
+        running = ort.InferenceSession(folder / name, options)
         found = running.run(None, {"input": inputs["inputs"]})[0]
         np.testing.assert_allclose(found, outputs[key], atol=1e-5)
     np.testing.assert_allclose(outputs["torch"], outputs["onnx"], atol=1e-4)
@@ -133,7 +133,7 @@ def test_the_python_of_the_card_runs_as_it_stands(folder: Path) -> None:
     script = (
         "import numpy as np; pixels = np.load('inputs.npz')['pixels']\n"
         + snippet
-        + "assert abs(answers - np.load('outputs.npz')['onnx']).max() < 1e-4\n"
+        + "assert abs(outputs - np.load('outputs.npz')['onnx']).max() < 1e-4\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=folder, check=True)
 
@@ -191,8 +191,8 @@ def test_a_touched_model_fails_its_own_rung(
     assert [one.passed for one in found.ladder.rungs] == [rung != 0, rung != 1]
     digest = f"{name} is not the file that was proven: its SHA-256 differs"
     assert (digest in found.problems) is not covered
-    normalises = f"{name} normalises pixels otherwise than its network was trained"
-    assert (normalises in found.problems) is (harm is _touch_mean)
+    normalizes = f"{name} normalizes pixels otherwise than its network was trained"
+    assert (normalizes in found.problems) is (harm is _touch_mean)
 
 
 def test_a_proof_of_a_failed_ladder_does_not_verify(folder: Path) -> None:
@@ -335,7 +335,9 @@ def test_the_test_images_have_no_part_in_calibration_or_choice() -> None:
     train = LabelledImages(made.train.numpy(), made.train_labels.numpy())
     request = Request(settings={"minmax": Calibration()}, count=50)
     found = [
-        prove(made.model, made.preprocessing, request, train=train, validation=train, judged=one)
+        prove(
+            made.model, made.preprocessing, request, train=train, validation=train, evaluation=one
+        )
         for one in (train, LabelledImages(made.test.numpy(), made.test_labels.numpy()))
     ]
     assert found[0].choice is not None
@@ -350,7 +352,7 @@ def test_a_request_without_int8_stops_at_float() -> None:
     images = LabelledImages(made.test.numpy(), made.test_labels.numpy())
     found = prove(
         made.model, made.preprocessing, Request(int8=False, limits=Limits(1e-3)),
-        train=images, validation=images, judged=images,
+        train=images, validation=images, evaluation=images,
     )  # fmt: skip
     assert found.choice is None
     assert found.int8_report() is None
@@ -370,7 +372,7 @@ def test_no_image_is_no_proof() -> None:
     with pytest.raises(EdgebenchError, match=r"^the ladder needs at least 1 image, but the split"):
         prove(
             made.model, made.preprocessing, Request(),
-            train=images, validation=images, judged=none,
+            train=images, validation=images, evaluation=none,
         )  # fmt: skip
 
 

@@ -18,10 +18,10 @@ import numpy.typing as npt
 import onnx
 
 from edgebench.errors import EdgebenchError
-from edgebench.export.files import serialise
+from edgebench.export.files import serialize
 from edgebench.export.handover.card import card
-from edgebench.export.handover.proving import Proven
 from edgebench.export.handover.vectors import Vectors
+from edgebench.export.proving import Proven
 
 FORMAT = 1  # of proof.json
 FLOAT_MODEL = "model.onnx"
@@ -53,8 +53,8 @@ class Bundle:
         """Return every file of the folder by name; equal bundles give equal bytes."""
         vectors = self.vectors
         contents = {
-            FLOAT_MODEL: serialise(self.float_model),
-            INT8_MODEL: serialise(self.int8_model),
+            FLOAT_MODEL: serialize(self.float_model),
+            INT8_MODEL: serialize(self.int8_model),
             INPUTS: _npz(pixels=vectors.pixels, inputs=vectors.inputs, labels=vectors.labels),
             OUTPUTS: _npz(torch=vectors.torch, onnx=vectors.onnx, int8=vectors.int8),
             CARD: card(self.proof).encode(),

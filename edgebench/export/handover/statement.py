@@ -1,4 +1,4 @@
-"""What a proof states: versions, origin, preprocessing, ladder, quantisation and footprints."""
+"""What a proof states: versions, origin, preprocessing, ladder, quantization and footprints."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import onnx
 
-from edgebench.export.handover.proving import Proven
 from edgebench.export.preprocessing import Preprocessing
+from edgebench.export.proving import Proven
 
 _PACKAGES = ("edgebench", "numpy", "onnx", "onnxruntime", "torch")
 _FIGURES = (

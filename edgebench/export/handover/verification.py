@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,11 @@ from edgebench.export.handover.bundle import (
     OUTPUTS,
     PROOF,
 )
-from edgebench.export.inference import Logits, answers, runtime_errors
+from edgebench.export.inference import Logits, difference, onnx_logits, runtime_errors
 from edgebench.export.parity import Ladder, Limits, compare
 from edgebench.export.preprocessing import Preprocessing
 
-INPUT_TOLERANCE = 1e-5  # of a normalised pixel: rounding of another numpy
+INPUT_TOLERANCE = 1e-5  # of a normalized pixel: rounding of another numpy
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Tell whether the folder is what was proven, and still answers so on this machine."""
+        """Tell whether the folder is what was proven, with the same outputs on this machine."""
         return not self.problems and self.ladder.failed is None
 
     def as_dict(self) -> dict[str, Any]:
@@ -53,9 +53,9 @@ class Verification:
 def verify(folder: Path) -> Verification:
     """Check the files of a hand-over against its proof, and run both models on its vectors.
 
-    The float32 file must answer as the trained PyTorch model did, within the limits of the proof.
-    The int8 file must answer as it did when it was proven, to within the error that it had then:
-    integer kernels of another processor may round otherwise, but not worse.
+    The float32 file must give the logits of the trained PyTorch model, within the limits of the
+    proof. The int8 file must give those that it gave when it was proven, to within the error that
+    it had then: integer kernels of another processor may round otherwise, but not worse.
 
     Raises:
         EdgebenchError: the folder is no hand-over, or a file of it cannot be read at all.
@@ -71,10 +71,11 @@ def verify(folder: Path) -> Verification:
         problems.append(f"{PROOF} itself says that the ladder failed")
     inputs, outputs = (_arrays(name, contents[name]) for name in (INPUTS, OUTPUTS))
     limits = Limits(**proof["ladder"]["limits"])
-    single = _answer(FLOAT_MODEL, contents[FLOAT_MODEL], inputs, problems)
-    small = _answer(INT8_MODEL, contents[INT8_MODEL], inputs, problems)
-    error = float(np.abs(outputs["int8"] - outputs["onnx"]).max())
-    again = Limits(max(error, limits.max_abs_diff), limits.min_agreement, limits.max_accuracy_drop)
+    single = _logits(FLOAT_MODEL, contents[FLOAT_MODEL], inputs, problems)
+    small = _logits(INT8_MODEL, contents[INT8_MODEL], inputs, problems)
+    then = difference(outputs["int8"], outputs["onnx"])
+    error = then.max_abs_diff / max(1.0, then.max_abs_logit)  # as `Limits` is relative
+    again = replace(limits, max_abs_diff=max(error, limits.max_abs_diff))
     labels = inputs["labels"]
     rungs = (
         compare("onnx", ("PyTorch, recorded", "ONNX float32"), outputs["torch"], single,
@@ -126,10 +127,10 @@ def _arrays(name: str, content: bytes) -> dict[str, npt.NDArray[Any]]:
         raise EdgebenchError(f"{name} cannot be read: {error}") from error
 
 
-def _answer(
+def _logits(
     name: str, content: bytes, inputs: dict[str, npt.NDArray[Any]], problems: list[str]
 ) -> Logits:
-    """Run one model on the vectors as its own metadata normalise them."""
+    """Run one model on the vectors as its own metadata normalize them."""
     try:
         model = onnx.load_from_string(content)
         preprocessing = Preprocessing.of(model)
@@ -139,7 +140,7 @@ def _answer(
         else:
             own = preprocessing.apply(inputs["pixels"])
             if not np.abs(own - inputs["inputs"]).max() <= INPUT_TOLERANCE:
-                problems.append(f"{name} normalises pixels otherwise than its network was trained")
-        return answers(content, own)
+                problems.append(f"{name} normalizes pixels otherwise than its network was trained")
+        return onnx_logits(content, own)
     except (DecodeError, *runtime_errors()) as error:
         raise EdgebenchError(f"{name} is no model that ONNX Runtime can run: {error}") from error

@@ -5,8 +5,9 @@ from edgebench.export.parity.ladder import (
     Ladder,
     Limits,
     Rung,
-    climb,
     compare,
+    require_passed,
+    run_ladder,
 )
 
 __all__ = [
@@ -14,8 +15,9 @@ __all__ = [
     "Ladder",
     "Limits",
     "Rung",
-    "climb",
     "compare",
     "onnx_divergence",
+    "require_passed",
+    "run_ladder",
     "torch_divergence",
 ]

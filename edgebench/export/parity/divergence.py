@@ -7,20 +7,16 @@ laid side by side; batch norms that were folded away count as their convolution.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from edgebench.export.inference import Images, session
+from edgebench.export.inference import Images, Values, intermediate_outputs
 
 if TYPE_CHECKING:
     import torch
-
-Values = npt.NDArray[np.float32]
 
 FLOAT_TOLERANCE = 1e-5  # rounding of deep float32 networks stays an order below
 INT8_TOLERANCE = 0.1  # healthy int8 layers lie at 0.01 to 0.05
@@ -55,7 +51,7 @@ def torch_divergence(
 ) -> Divergence | None:
     """Lay the leaf modules of ``model`` beside the operators of its export.
 
-    The inputs are the same images ``[N, C, H, W]``, as each side normalises them. None where no
+    The inputs are the same images ``[N, C, H, W]``, as each side normalizes them. None where no
     operator has a module to compare with.
     """
     expected = _module_outputs(model, reference_input)
@@ -119,7 +115,7 @@ def _error(expected: Values, found: Values) -> float:
 
 
 def _module_outputs(model: torch.nn.Module, images: Images) -> dict[str, Values]:
-    """Return what each leaf module answered, by its path; those called twice are left out."""
+    """Return the output of each leaf module, by its path; those called twice are left out."""
     import copy
 
     import torch
@@ -145,21 +141,6 @@ def _module_outputs(model: torch.nn.Module, images: Images) -> dict[str, Values]
     return {path: values for path, values in outputs.items() if path not in again}
 
 
-def _operator_outputs(model: onnx.ModelProto, images: Images) -> Mapping[str, Values]:
-    """Return every float32 value that ``model`` computes, by name."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    del watched.graph.output[:]
-    watched.graph.output.extend(_float_values(model))
-    running = session(watched)
-    names = [value.name for value in running.get_outputs()]
-    source = running.get_inputs()[0].name
-    return dict(zip(names, running.run(None, {source: images}), strict=True))
-
-
-def _float_values(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
-    inferred = onnx.shape_inference.infer_shapes(model)
-    made = {value for node in inferred.graph.node for value in node.output}
-    for value in (*inferred.graph.value_info, *inferred.graph.output):
-        if value.name in made and value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
-            yield value
+def _operator_outputs(model: onnx.ModelProto, images: Images) -> dict[str, Values]:
+    """Return every float32 value that ``model`` computes on a few images, by name."""
+    return next(intermediate_outputs(model, images, batch=len(images)))

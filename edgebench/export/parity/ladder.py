@@ -1,6 +1,6 @@
 """The ladder: PyTorch float32, ONNX float32, ONNX int8, each rung compared on real images.
 
-Every side starts from the same uint8 pixels. PyTorch gets them as the run's data set normalises
+Every side starts from the same uint8 pixels. PyTorch gets them as the run's data set normalizes
 them, the ONNX files as their own metadata say, because that is what a user of the file will do: a
 file with the wrong mean fails here, at its input.
 """
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from edgebench.errors import EdgebenchError
-from edgebench.export.inference import Images, Logits, answers, difference, torch_answers
+from edgebench.errors import CheckFailed, EdgebenchError
+from edgebench.export.inference import Images, Logits, Parity, difference, onnx_logits, torch_logits
 from edgebench.export.parity.divergence import Divergence, onnx_divergence, torch_divergence
 from edgebench.export.preprocessing import Preprocessing
 
@@ -33,12 +33,14 @@ SEARCHED = 16  # images on which a failed rung is searched: those that differ mo
 
 @dataclass(frozen=True)
 class Limits:
-    """What a rung may differ by.
+    """What a rung may differ by: the one place of these thresholds, for trials and hand-overs.
 
-    ``max_abs_diff`` (of a logit) and ``min_agreement`` (share of equal answers) bind the float32
-    rung, where nothing but rounding may change; ``max_accuracy_drop`` (a share: 0.01 is one point)
-    binds both. On a split so small that 2 images are more than a positive limit, 2 images may be
-    lost: fewer are luck. A limit of 0 means what it says.
+    ``max_abs_diff`` (of a logit) and ``min_agreement`` (the share of images with the same top-1
+    class) bind the float32 rung, where nothing but rounding may change; ``max_accuracy_drop`` (a
+    share: 0.01 is one point) binds both. Rounding grows with the numbers that are rounded: where
+    the reference has a logit beyond 1, ``max_abs_diff`` is relative to the largest of them
+    (`allowed_diff`). On a split so small that 2 images are more than a positive limit, 2 images
+    may be lost: fewer are luck. A limit of 0 means what it says.
     """
 
     max_abs_diff: float = 1e-4
@@ -50,6 +52,10 @@ class Limits:
         for name, value in asdict(self).items():
             if np.isnan(value):
                 raise EdgebenchError(f"the limit {name} must be a number, but got {value}")
+
+    def allowed_diff(self, max_abs_logit: float) -> float:
+        """Return what a logit may differ by, where the largest of the reference has this size."""
+        return self.max_abs_diff * max(1.0, max_abs_logit)
 
     def allowed_drop(self, images: int) -> float:
         """Return the accuracy that may be lost on ``images`` images, as a share."""
@@ -68,8 +74,10 @@ class Rung:
     max_abs_diff: float
     mean_abs_diff: float
     top1_agreement: float
+    max_abs_logit: float  # of the reference
     reference_accuracy: float
     candidate_accuracy: float
+    exact: bool = True  # only rounding may differ; else the accuracy alone is limited
     failures: tuple[str, ...] = ()
     divergence: Divergence | None = None
 
@@ -104,6 +112,9 @@ class Ladder:
                 "to": rung.candidate,
                 "images": f"{rung.images:,}",
                 "max diff": f"{rung.max_abs_diff:.2e}",
+                "allowed": f"{self.limits.allowed_diff(rung.max_abs_logit):.2e}"
+                if rung.exact
+                else "",
                 "mean diff": f"{rung.mean_abs_diff:.2e}",
                 "agreement": f"{100 * rung.top1_agreement:.2f} %",
                 "accuracy": f"{100 * rung.reference_accuracy:.2f} %",
@@ -135,7 +146,7 @@ def compare(
     limits: Limits,
     exact: bool,
 ) -> Rung:
-    """Compare the answers ``[N, classes]`` of two sides, whose names are ``sides``, by ``limits``.
+    """Compare the logits ``[N, classes]`` of two sides, whose names are ``sides``, by ``limits``.
 
     Where the two should be ``exact`` but for rounding, all limits bind, else the accuracy alone.
     """
@@ -143,10 +154,10 @@ def compare(
     right = [float((logits.argmax(1) == labels).mean()) for logits in (reference, candidate)]
     failures = []
     if not np.isfinite(apart.max_abs_diff):
-        failures.append("the answers are not finite")
+        failures.append("the outputs are not finite")
     if exact:
-        if apart.max_abs_diff > limits.max_abs_diff:
-            failures.append(f"max_abs_diff {apart.max_abs_diff:.3g} > {limits.max_abs_diff:.3g}")
+        if apart.max_abs_diff > limits.allowed_diff(apart.max_abs_logit):
+            failures.append(_difference_over(apart, limits))
         if apart.top1_agreement < limits.min_agreement:
             failures.append(f"agreement {apart.top1_agreement:.4f} < {limits.min_agreement:.4f}")
     drop, allowed = right[0] - right[1], limits.allowed_drop(apart.images)
@@ -158,11 +169,31 @@ def compare(
         **asdict(apart),
         reference_accuracy=right[0],
         candidate_accuracy=right[1],
+        exact=exact,
         failures=tuple(failures),
     )
 
 
-def climb(
+def _difference_over(apart: Parity, limits: Limits) -> str:
+    """Say that logits differ too much, and what the limit is relative to."""
+    said = f"max_abs_diff {apart.max_abs_diff:.3g} > {limits.allowed_diff(apart.max_abs_logit):.3g}"
+    if apart.max_abs_logit <= 1 or not limits.max_abs_diff:
+        return said
+    return f"{said} ({limits.max_abs_diff:.3g} of the largest logit, {apart.max_abs_logit:.4g})"
+
+
+def require_passed(*rungs: Rung) -> None:
+    """Raise CheckFailed with the first rung that failed, its reasons and its diverging operator."""
+    for rung in rungs:
+        if not rung.passed:
+            reasons = "; ".join(rung.failures)
+            raise CheckFailed(
+                f"the rung from {rung.reference} to {rung.candidate} failed: {reasons}",
+                *([str(rung.divergence)] if rung.divergence else []),
+            )
+
+
+def run_ladder(
     model: torch.nn.Module,
     float_model: onnx.ModelProto,
     int8_model: onnx.ModelProto | None,
@@ -172,15 +203,15 @@ def climb(
     preprocessing: Preprocessing,
     limits: Limits,
 ) -> Ladder:
-    """Climb from ``model`` to the ONNX files on ``pixels`` ``[N, C, H, W]`` with ``labels`` [N].
+    """Compare ``model`` with its ONNX files on ``pixels`` ``[N, C, H, W]`` with ``labels`` [N].
 
     ``preprocessing`` is the run's own; the files are fed by theirs. A failed rung carries the
     first operator whose output diverges.
     """
     softmax = float_model.graph.output[0].name == "probabilities"
-    trained = _answer(lambda images: _torch(model, images, softmax), pixels, preprocessing)
+    trained = _logits(lambda images: _torch(model, images, softmax), pixels, preprocessing)
     own = Preprocessing.of(float_model) or preprocessing
-    single = _answer(lambda images: answers(float_model, images), pixels, own)
+    single = _logits(lambda images: onnx_logits(float_model, images), pixels, own)
     sides = ("PyTorch float32", "ONNX float32")
     rung = compare("onnx", sides, trained, single, labels=labels, limits=limits, exact=True)
     if not rung.passed:
@@ -191,7 +222,7 @@ def climb(
     rungs = [rung]
     if int8_model is not None:
         own8 = Preprocessing.of(int8_model) or own
-        small = _answer(lambda images: answers(int8_model, images), pixels, own8)
+        small = _logits(lambda images: onnx_logits(int8_model, images), pixels, own8)
         sides = ("ONNX float32", "ONNX int8")
         rung = compare("int8", sides, single, small, labels=labels, limits=limits, exact=False)
         if not rung.passed:
@@ -203,23 +234,23 @@ def climb(
     return Ladder(tuple(rungs), limits)
 
 
-def _answer(
-    ask: Callable[[Images], Logits], pixels: Pixels, preprocessing: Preprocessing
+def _logits(
+    infer: Callable[[Images], Logits], pixels: Pixels, preprocessing: Preprocessing
 ) -> Logits:
-    """Ask in chunks, so that the float32 form of a whole split is never in memory."""
+    """Infer in chunks, so that the float32 form of a whole split is never in memory."""
     starts = range(0, len(pixels), CHUNK)
-    return np.concatenate([ask(preprocessing.apply(pixels[i : i + CHUNK])) for i in starts])
+    return np.concatenate([infer(preprocessing.apply(pixels[i : i + CHUNK])) for i in starts])
 
 
 def _torch(model: torch.nn.Module, images: Images, softmax: bool) -> Logits:
     import torch
 
-    logits = torch.from_numpy(torch_answers(model, torch.from_numpy(images)))
+    logits = torch.from_numpy(torch_logits(model, torch.from_numpy(images)))
     found: Logits = (torch.softmax(logits, 1) if softmax else logits).numpy()
     return found
 
 
 def _furthest(reference: Logits, candidate: Logits) -> npt.NDArray[np.int64]:
-    """Return the images whose answers differ most, NaN first."""
+    """Return the images whose outputs differ most, NaN first."""
     apart = np.nan_to_num(np.abs(reference - candidate), nan=np.inf).max(axis=1)
     return np.argsort(-apart, kind="stable")[:SEARCHED]

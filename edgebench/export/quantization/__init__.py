@@ -1,4 +1,4 @@
-"""Quantisation: static int8 by calibration on training images, the whole graph.
+"""Quantization: static int8 by calibration on training images, the whole graph.
 
 A float32 graph of `edgebench.export` goes in, and a QDQ graph with per-channel int8 weights and
 int8 activations comes out, with the same bytes each time. Nothing here needs PyTorch.
@@ -15,6 +15,7 @@ from edgebench.export.quantization.candidates import (
 from edgebench.export.quantization.qdq import (
     COUNT,
     FloatOperator,
+    check_count,
     evenly_spaced,
     float_operators,
     quantize,
@@ -32,6 +33,7 @@ __all__ = [
     "Method",
     "best",
     "candidates",
+    "check_count",
     "evenly_spaced",
     "float_operators",
     "quantize",

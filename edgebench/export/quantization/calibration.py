@@ -9,7 +9,6 @@ used: they keep every activation of every image in memory, print, and at their d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -18,7 +17,7 @@ import numpy.typing as npt
 import onnx
 
 from edgebench.errors import EdgebenchError, unknown
-from edgebench.export.inference import Images, session
+from edgebench.export.inference import Images, intermediate_outputs
 
 Method = Literal["minmax", "entropy", "percentile"]
 METHODS: tuple[str, ...] = get_args(Method)
@@ -58,13 +57,13 @@ def ranges(model: onnx.ModelProto, images: Images, calibration: Calibration) -> 
     """
     lowest: dict[str, float] = {}
     highest: dict[str, float] = {}
-    for batch in _activations(model, images):
+    for batch in intermediate_outputs(model, images, batch=BATCH):
         for name, values in batch.items():
             low, high = float(values.min()), float(values.max())
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise EdgebenchError(
                     f"calibration met a value that is not finite in '{name}'; "
-                    "the trained weights have diverged, so there is nothing to quantise"
+                    "the trained weights have diverged, so there is nothing to quantize"
                 )
             lowest[name] = min(low, lowest.get(name, 0.0))
             highest[name] = max(high, highest.get(name, 0.0))
@@ -128,39 +127,19 @@ def _divergence(counts: Histogram, start: int, stop: int) -> float:
     occupied = clipped > 0
     mass = np.bincount(level, weights=inside, minlength=LEVELS)
     width = np.bincount(level, weights=occupied, minlength=LEVELS)
-    spread = mass[level][occupied] / width[level][occupied]
+    evened = mass[level][occupied] / width[level][occupied]
     seen = clipped[occupied] / clipped.sum()
-    kept = np.maximum(spread, 1e-4)  # an end that only clipped values fill is nearly impossible
+    kept = np.maximum(evened, 1e-4)  # an end that only clipped values fill is nearly impossible
     return float(np.sum(seen * np.log(seen * kept.sum() / kept)))
 
 
 def _histograms(model: onnx.ModelProto, images: Images, full: Ranges) -> dict[str, Histogram]:
     """Count the values of each activation in ``BINS`` equal bins over its full range."""
     counts = {name: np.zeros(BINS, np.int64) for name in full}
-    for batch in _activations(model, images):
+    for batch in intermediate_outputs(model, images, batch=BATCH):
         for name, values in batch.items():
             low, high = full[name]
             scale = BINS / (high - low) if high > low else 0.0
             place = ((values.ravel().astype(np.float64) - low) * scale).astype(np.int64)
             counts[name] += np.bincount(np.minimum(place, BINS - 1), minlength=BINS)
     return counts
-
-
-def _activations(
-    model: onnx.ModelProto, images: Images
-) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-    """Yield, batch by batch, the input and every float32 value that ``model`` computes."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    known = {value.name for value in watched.graph.output}
-    watched.graph.output.extend(
-        value
-        for value in model.graph.value_info
-        if value.name not in known and value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-    )
-    running = session(watched)
-    names = [value.name for value in running.get_outputs()]
-    source = running.get_inputs()[0].name
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
-        yield {source: batch, **dict(zip(names, running.run(None, {source: batch}), strict=True))}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from edgebench.errors import EdgebenchError, unknown
-from edgebench.export.inference import Images, answers
+from edgebench.export.inference import Images, onnx_logits
 from edgebench.export.quantization.calibration import Calibration
 from edgebench.export.quantization.qdq import COUNT, quantize
 from edgebench.registry import Registry
@@ -52,10 +52,10 @@ def best(
     settings: Mapping[str, Calibration] = CANDIDATES,
     count: int = COUNT,
 ) -> Choice:
-    """Quantise by each of ``settings`` and keep the most accurate; ties go to the first.
+    """Quantize by each of ``settings`` and keep the most accurate; ties go to the first.
 
     ``calibration`` are training images, ``images`` and ``labels`` the validation split, all
-    normalised ``[N, C, H, W]``; the test split has no part in the choice.
+    normalized ``[N, C, H, W]``; the test split has no part in the choice.
 
     Raises:
         EdgebenchError: see `quantize`.
@@ -70,7 +70,7 @@ def best(
             percentile=setting.percentile,
             count=count,
         )
-        tried[name] = float((answers(model, images).argmax(1) == labels).mean())
+        tried[name] = float((onnx_logits(model, images).argmax(1) == labels).mean())
         if kept is None or tried[name] > kept.accuracy:
             kept = Choice(name, model, tried[name], tried)
     assert kept is not None  # noqa: S101 - nobody asks for none

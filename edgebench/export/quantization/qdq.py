@@ -42,29 +42,29 @@ def quantize(
 ) -> onnx.ModelProto:
     """Return ``onnx_model`` with int8 weights and activations; the same input, the same bytes.
 
-    ``calibration`` holds normalised training images ``[N, C, H, W]``, of which ``count`` evenly
+    ``calibration`` holds normalized training images ``[N, C, H, W]``, of which ``count`` evenly
     spaced ones are used. The file keeps the metadata of the float model and says how it was made.
 
     Raises:
         EdgebenchError: no calibration image, images of another shape, an unknown method, a model
-            that is quantised already, or weights that are not finite.
+            that is quantized already, or weights that are not finite.
     """
     setting = Calibration(method, percentile)
     _check(onnx_model, calibration, count)
     chosen = np.ascontiguousarray(calibration[evenly_spaced(len(calibration), count)])
-    quantised = _rewrite(onnx_model, ranges(onnx_model, chosen, setting))
+    quantized = _rewrite(onnx_model, ranges(onnx_model, chosen, setting))
     how: dict[str, object] = {"method": method, "images": len(chosen)}
     if method == "percentile":
         how["percentile"] = percentile
     metadata = {entry.key: entry.value for entry in onnx_model.metadata_props}
-    return tidy(quantised, metadata | {"edgebench.int8": json.dumps(how)})
+    return tidy(quantized, metadata | {"edgebench.int8": json.dumps(how)})
 
 
 def untrained_int8_graph(onnx_model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the int8 graph that ``onnx_model`` will have, whatever its weights and images are.
 
     For a footprint before training: the operators, shapes and data types are those of `quantize`,
-    all scales are placeholders. Weights without data, as a sketch has them, are read as zeros.
+    all scales are placeholders. Weights without data are read as zeros.
     """
     filled = onnx.shape_inference.infer_shapes(onnx_model)
     for tensor in filled.graph.initializer:
@@ -124,15 +124,20 @@ def _float_values(graph: onnx.GraphProto) -> set[str]:
     } - {tensor.name for tensor in graph.initializer}
 
 
-def _check(model: onnx.ModelProto, images: Images, count: int) -> None:
-    """Refuse what cannot be calibrated; raises EdgebenchError."""
-    if any(node.op_type in _LINKS for node in model.graph.node):
-        raise EdgebenchError("the model is quantised already; quantise its float32 form")
+def check_count(count: int) -> None:
+    """Refuse to calibrate on no image; raises EdgebenchError."""
     if count < 1:
         raise EdgebenchError(
             f"the calibration needs at least 1 image, but got count {count}; "
             "the nearest valid value is 1"
         )
+
+
+def _check(model: onnx.ModelProto, images: Images, count: int) -> None:
+    """Refuse what cannot be calibrated; raises EdgebenchError."""
+    if any(node.op_type in _LINKS for node in model.graph.node):
+        raise EdgebenchError("the model is quantized already; quantize its float32 form")
+    check_count(count)
     shape = tuple(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)[1:]
     if not len(images) or images.shape[1:] != shape:
         raise EdgebenchError(
@@ -174,7 +179,7 @@ def _rewrite(model: onnx.ModelProto, found: Ranges) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop the advice that the quantiser writes to the root logger."""
+    """Drop the advice that the quantizer writes to the root logger."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.CRITICAL)

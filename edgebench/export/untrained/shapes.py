@@ -42,9 +42,11 @@ def conv_pads(padding: Any, kernel: tuple[int, ...], dilation: Any) -> list[int]
     return [*(one // 2 for one in total), *(one - one // 2 for one in total)]
 
 
-def _conv2d(call: Arguments) -> list[int]:
+def _conv2d(call: Arguments) -> list[int] | None:
     """Return ``[N, filters, (H + pads - dilation (k - 1) - 1) / stride + 1, ...]``."""
     image, weight = call["input"].shape, call["weight"].shape
+    if len(image) != 4 or image[1] != weight[1] * call["groups"]:
+        return None
     kernel = tuple(weight[2:])
     pads = conv_pads(call["padding"], kernel, call["dilation"])
     steps, gaps = many(call["stride"]), many(call["dilation"])
@@ -73,7 +75,9 @@ def _adaptive_avg_pool2d(call: Arguments) -> list[int]:
     return [*call["self"].shape[:-2], *many(call["output_size"])]
 
 
-def _linear(call: Arguments) -> list[int]:
+def _linear(call: Arguments) -> list[int] | None:
+    if call["input"].shape[-1] != call["weight"].shape[1]:
+        return None
     return [*call["input"].shape[:-1], call["weight"].shape[0]]
 
 
@@ -118,6 +122,6 @@ def result_of(op: str, arguments: Arguments) -> Tensor | None:
     if not all(one.is_contiguous() and one.dim() for one in tensors):
         return None
     shape = tensors[0].shape if op in ALIKE else SHAPES[op](arguments)
-    if shape is None:
+    if shape is None or min(shape) < 1:  # a mistake, which PyTorch explains
         return None
     return torch.empty(shape, dtype=tensors[0].dtype, device="meta")

@@ -64,9 +64,8 @@ def _hardsigmoid(writer: Writer, call: Call) -> None:
 
 @RULES.rule("prelu")
 def _prelu(writer: Writer, call: Call) -> None:
-    sides = len(call["self"].shape) - 2
-    shape = (*call["weight"].shape, *[1] * sides)
-    slope = Value(shape if call["weight"].shape[0] > 1 else (1, *shape), constant=True)
+    width = call["weight"].shape[0]
+    slope = Value((1, width, *[1] * (len(call["self"].shape) - 2)), constant=True)
     writer.emit(call, "PRelu", [call["self"], slope], call.outputs)
 
 

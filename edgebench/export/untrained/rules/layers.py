@@ -96,7 +96,8 @@ def _layer_norm(writer: Writer, call: Call) -> None:
         raise NoRuleError
     operands = [call["input"], call["weight"], call["bias"]]
     axis = -len(call["normalized_shape"])
-    writer.emit(call, "LayerNormalization", operands, call.outputs, axis=axis, epsilon=call["eps"])
+    options = {"axis": axis, "epsilon": call["eps"], "stash_type": 1}
+    writer.emit(call, "LayerNormalization", operands, call.outputs, **options)
 
 
 @RULES.rule("group_norm")
@@ -106,8 +107,8 @@ def _group_norm(writer: Writer, call: Call) -> None:
     if call["weight"] is None or call["bias"] is None:
         raise NoRuleError
     rows = writer.emit(call, "Reshape", [source, [0, groups, -1]])
-    ones = [Value((groups,), constant=True), Value((groups,), constant=True)]
-    rows = writer.emit(call, "InstanceNormalization", [rows, *ones], epsilon=call["eps"])
+    ones, zeros = [1.0] * groups, [0.0] * groups
+    rows = writer.emit(call, "InstanceNormalization", [rows, ones, zeros], epsilon=call["eps"])
     image = writer.emit(call, "Reshape", [rows, target_shape(source)])
     shape = (source.shape[1], *[1] * (len(source.shape) - 2))
     scale, shift = Value(shape, constant=True), Value(shape, constant=True)

@@ -51,7 +51,7 @@ def _adaptive_pool(writer: Writer, call: Call) -> None:
     kernel = [side // one for side, one in zip(sides, wanted, strict=True)]
     writer.emit(
         call, "AveragePool", [source], call.outputs,
-        kernel_shape=kernel, strides=kernel, pads=[0, 0, 0, 0], count_include_pad=1,
+        kernel_shape=kernel, strides=kernel, pads=[0, 0, 0, 0], ceil_mode=0, count_include_pad=1,
     )  # fmt: skip
 
 

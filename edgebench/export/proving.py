@@ -11,8 +11,8 @@ import numpy.typing as npt
 import onnx
 
 from edgebench.errors import EdgebenchError
-from edgebench.export.conversion import to_onnx
-from edgebench.export.parity import Ladder, Limits, climb
+from edgebench.export.conversion import check_opset, to_onnx
+from edgebench.export.parity import Ladder, Limits, run_ladder
 from edgebench.export.preprocessing import Preprocessing
 from edgebench.export.quantization import (
     COUNT,
@@ -20,6 +20,7 @@ from edgebench.export.quantization import (
     Choice,
     best,
     candidates,
+    check_count,
     evenly_spaced,
     float_operators,
 )
@@ -47,6 +48,11 @@ class Request:
     count: int = COUNT
     limits: Limits = field(default_factory=Limits)
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done before anything is computed; raises EdgebenchError."""
+        check_opset(self.opset)
+        check_count(self.count)
+
 
 @dataclass(frozen=True)
 class Proven:
@@ -58,7 +64,7 @@ class Proven:
     calibration_images: int
 
     def int8_report(self) -> dict[str, Any] | None:
-        """Return what a proof says about the quantisation, or None where there is none."""
+        """Return what a proof says about the quantization, or None where there is none."""
         if self.choice is None:
             return None
         stay = float_operators(self.choice.model)
@@ -79,17 +85,18 @@ def prove(
     *,
     train: LabelledImages,
     validation: LabelledImages,
-    judged: LabelledImages,
+    evaluation: LabelledImages,
 ) -> Proven:
-    """Export ``model`` and climb the ladder on the images of ``judged``.
+    """Export ``model``, quantize it where asked, and compare all of them on ``evaluation``.
 
     Calibration sees the images of ``train`` only, and the choice among int8 candidates those of
-    ``validation``; so ``judged`` may be the test split.
+    ``validation``; so ``evaluation`` may be the test split. A rung that failed is in the ladder:
+    `require_passed` raises it.
 
     Raises:
         EdgebenchError: an image set does not suit the model, or the export is refused.
     """
-    if not len(judged.pixels):
+    if not len(evaluation.pixels):
         raise EdgebenchError("the ladder needs at least 1 image, but the split has 0")
     _, channels, height, width = train.pixels.shape
     exported = to_onnx(
@@ -110,12 +117,12 @@ def prove(
             settings=request.settings,
             count=request.count,
         )
-    ladder = climb(
+    ladder = run_ladder(
         model,
         exported,
         choice.model if choice else None,
-        pixels=judged.pixels,
-        labels=judged.labels,
+        pixels=evaluation.pixels,
+        labels=evaluation.labels,
         preprocessing=preprocessing,
         limits=request.limits,
     )

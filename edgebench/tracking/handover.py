@@ -1,0 +1,156 @@
+"""From a run of the record to files that are handed over, with the proof that they are it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgebench import export
+from edgebench.errors import CheckFailed, EdgebenchError
+from edgebench.export import Calibration, LabelledImages, Ladder, Limits, Proven, Request
+from edgebench.tracking.openings import open_test_split
+from edgebench.tracking.proofs import record_proof
+from edgebench.tracking.reading import experiment_id_of, fetch_run
+from edgebench.tracking.runs import reader
+from edgebench.tracking.saved import dataset_of, model_of, origin_of, preprocessing_of
+
+if TYPE_CHECKING:
+    from edgebench.data import Split as ImagesOfSplit
+
+Split = Literal["validation", "test"]
+SPLITS: tuple[Split, ...] = ("validation", "test")
+PARITY = Limits()
+
+
+@dataclass(frozen=True)
+class ExportedRun:
+    """What became of an export: the proof as ``proof.json`` holds it, and what was written.
+
+    ``proof["ladder"]`` has the comparisons, ``proof["int8"]`` how the int8 model was made (None
+    without one). ``written`` is empty where a rung failed.
+    """
+
+    run_id: str
+    ladder: Ladder
+    proof: Mapping[str, Any] = field(repr=False)
+    written: tuple[Path, ...] = ()
+
+
+class ParityFailed(CheckFailed):
+    """A rung of the ladder failed, so nothing was written; ``exported`` has its figures."""
+
+    def __init__(self, failure: CheckFailed, exported: ExportedRun) -> None:
+        super().__init__(*failure.mistakes, "nothing was written")
+        self.exported = exported
+
+
+def export_run(
+    run: str,
+    path: str | Path,
+    *,
+    int8: bool = False,
+    opset: int = 18,
+    softmax: bool = False,
+    force: bool = False,
+    split: Split = "validation",
+    dataset: str | None = None,
+    data_dir: Path | None = None,
+    tracking_uri: str | None = None,
+    limits: Limits = PARITY,
+    calibration: str | Calibration = "auto",
+    calibration_count: int = export.COUNT,
+) -> ExportedRun:
+    """Export a run to ONNX, compare it with PyTorch on its own images, and write it if it passes.
+
+    The figures go to the run as metrics and ``proof.json``, passed or not.
+
+    Args:
+        run: A run id, ``STUDY:NUMBER`` or ``STUDY:best``.
+        path: A file that ends in ``.onnx``, beside which ``.proof.json`` is written, or a folder
+            for the whole hand-over: both models, golden vectors, proof and model card.
+        int8: Write the int8 model to the file; a folder has both.
+        opset: 18 to 22.
+        softmax: End in probabilities instead of logits.
+        force: Replace a hand-over that is in the folder.
+        split: The images that are compared on; ``test`` opens the test split.
+        dataset: Where the run's images are on this machine, if not where it was trained on them.
+        data_dir: Where downloaded archives and decoded images are kept.
+        tracking_uri: The record; ``mlruns/`` by default.
+        limits: What a rung may differ by.
+        calibration: ``auto`` (the most accurate candidate on the validation split), the name of
+            one candidate, or a setting of one's own.
+        calibration_count: How many training images int8 is calibrated on.
+
+    Raises:
+        EdgebenchError: An option, the run, its images or the path is not valid; nothing is written.
+        ParityFailed: A rung failed; a `CheckFailed` that carries the `ExportedRun`.
+    """
+    output = Path(path)
+    folder = output.suffix != ".onnx"
+    settings = _settings(calibration)
+    request = Request(opset, softmax, int8 or folder, settings, calibration_count, limits)
+    _check_output(output, split, force=force)
+    saved = fetch_run(run, tracking_uri=tracking_uri)
+    images = dataset_of(saved, dataset, data_dir)
+    model, preprocessing = model_of(saved), preprocessing_of(saved)
+    if split == "test":
+        client, study = reader(tracking_uri), experiment_id_of(saved.study, tracking_uri)
+        opening = open_test_split(client, study, "export", {"run_id": saved.run_id})
+        evaluation = _labelled(images.open_test(opening))
+    else:
+        evaluation = _labelled(images.validation)
+    proven = export.prove(
+        model,
+        preprocessing,
+        request,
+        train=_labelled(images.train),
+        validation=_labelled(images.validation),
+        evaluation=evaluation,
+    )
+    origin = origin_of(saved, images)
+    proof = export.statement(proven, preprocessing, run=origin, split=split)
+    record_proof(saved.run_id, proven.ladder, proof, tracking_uri=tracking_uri)
+    try:
+        export.require_passed(*proven.ladder.rungs)
+    except CheckFailed as failure:
+        raise ParityFailed(failure, ExportedRun(saved.run_id, proven.ladder, proof)) from None
+    if folder:
+        vectors = export.golden_vectors(model, proven, preprocessing, evaluation)
+        export.write(output, export.Bundle.of(proven, vectors, proof), force=force)
+        written: tuple[Path, ...] = (output,)
+    else:
+        written = _write_file(output, proven, proof)
+    return ExportedRun(saved.run_id, proven.ladder, proof, written)
+
+
+def _settings(calibration: str | Calibration) -> Mapping[str, Calibration]:
+    """Return the int8 candidates that are asked for, by name."""
+    if isinstance(calibration, Calibration):
+        return {calibration.method: calibration}
+    return export.candidates(calibration)
+
+
+def _check_output(output: Path, split: str, *, force: bool) -> None:
+    """Refuse a place that cannot be written to, before anything is loaded."""
+    if split not in SPLITS:
+        raise EdgebenchError(f"the split must be {' or '.join(SPLITS)}, but got '{split}'")
+    if output.suffix != ".onnx":
+        export.check_free(output, force=force)
+    elif not output.absolute().parent.is_dir():
+        raise EdgebenchError(f"there is no folder '{output.parent}' to write '{output.name}' in")
+
+
+def _labelled(images: ImagesOfSplit) -> LabelledImages:
+    return LabelledImages(images.images.numpy(), images.labels.numpy())
+
+
+def _write_file(output: Path, proven: Proven, proof: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Write the proof and then the model beside it, each whole or not at all."""
+    model = proven.choice.model if proven.choice else proven.float_model
+    content = export.serialize(model)
+    beside = output.with_suffix(".proof.json")
+    export.write_atomically(beside, export.proof_bytes(proof, {output.name: content}))
+    export.write_atomically(output, content)
+    return output, beside
