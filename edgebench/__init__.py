@@ -148,8 +148,7 @@ def run_sweep(
     >>> record = run_sweep(load_sweep("my.yaml"), workers=2)  # doctest: +SKIP
     >>> [row.name for row in record.front()]  # doctest: +SKIP
 
-    The same call continues a study that was cut off. A script that is run as a file calls this
-    under ``if __name__ == "__main__":``, since the workers of the local pool import it.
+    The same call continues a study that was cut off.
 
     Args:
         sweep: What is searched.
