@@ -250,15 +250,17 @@ def _read(
     from edgebench.export import untrained_graph
 
     if isinstance(model, str | os.PathLike):
-        from edgebench.cli._model import load
+        from edgebench.export import input_shapes, profile_named
 
-        return str(model), load(
+        image, shapes = input_shapes((shape,) if shape else ())
+        return str(model), profile_named(
             str(model),
-            settings=tuple(f"{key}={value}" for key, value in options.items()),
-            input_shape=shape,
+            lambda run: _fetch(run, tracking_uri),
+            options=options,
+            image=image,
+            inputs=shapes,
             classes=classes,
             softmax=softmax,
-            tracking_uri=tracking_uri,
         )
     if isinstance(model, onnx.ModelProto):
         return None, profiling.profile(model)
@@ -266,6 +268,13 @@ def _read(
     if len(sizes) != 3:
         raise EdgebenchError("a PyTorch module needs input, as in input=(3, 32, 32)")
     return type(model).__name__, profiling.profile(untrained_graph(model, sizes, softmax=softmax))
+
+
+def _fetch(run: str, tracking_uri: str | None) -> Path:
+    """Bring the exported model of a run into a local file."""
+    from edgebench.tracking import fetch_onnx
+
+    return fetch_onnx(run, tracking_uri=tracking_uri)
 
 
 def _nobody(event: Event) -> None:

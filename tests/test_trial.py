@@ -83,8 +83,8 @@ def test_model_and_checkpoint_are_the_same_network() -> None:
     opening = Opening("2026-01-01T00:00:00+00:00", "a test")
     test = dataset.open_test(opening)
     images = trial.preprocessing(dataset).apply(test.images.numpy())
-    ours = export.torch_answers(model, torch.from_numpy(images))
-    assert np.abs(export.answers(outcome.onnx, images) - ours).max() < 1e-4
+    ours = export.torch_logits(model, torch.from_numpy(images))
+    assert np.abs(export.onnx_logits(outcome.onnx, images) - ours).max() < 1e-4
     accuracy = (ours.argmax(1) == test.labels.numpy()).mean()
     assert trial.judge(outcome.onnx, config(), Path("unused"), opening) == accuracy
 

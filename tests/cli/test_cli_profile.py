@@ -169,17 +169,17 @@ def test_operators_without_a_rule(tmp_path: Path) -> None:
         (
             ("gap", "--set", "widht=3", "--set", "blocks=99"),
             (
-                "--set: unknown option of gap 'widht'; did you mean 'width'?",
-                "--set: blocks: 99 should be less than or equal to 8; the nearest valid value is 8",
+                "unknown option of gap 'widht'; did you mean 'width'?",
+                "blocks: 99 should be less than or equal to 8; the nearest valid value is 8",
             ),
         ),
         (
             ("gap", "--input", "32x"),
-            ("--input: '32x' is no shape; write sizes such as 3x32x32",),
+            ("--input: '32x' is no shape; write sizes such as 3x32x32, or NAME=1x3x32x32",),
         ),
         (
             ("gap", "--input", "32x32"),
-            ("--input: a family takes CxHxW, not 2 sizes; for example 3x32x32",),
+            ("the input of a family is CxHxW, not 2 sizes; for example 3x32x32",),
         ),
         (
             ("gap", "--convention", "tfml"),
