@@ -26,7 +26,7 @@ FORMATS = ("table", "markdown", "csv", "json")
     default="st",
     show_default=True,
     metavar="NAME",
-    help="How to count: st, st-7.3, st-8.1, st-core3, tflm, static-c, bound, or all side by side.",
+    help="How to count, as in st, st-core3, tflm or bound; all shows every way side by side.",
 )
 @click.option("--target", metavar="BOARD", help="A listed board or a .yaml file; exit 1 if over.")
 @click.option(
