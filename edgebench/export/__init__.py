@@ -38,6 +38,7 @@ from edgebench.export.inference import (
     torch_logits,
 )
 from edgebench.export.latency import HostLatency, host_latency
+from edgebench.export.naming import input_shapes, profile_named
 from edgebench.export.parity import Divergence, Ladder, Limits, Rung, require_passed
 from edgebench.export.preprocessing import Preprocessing
 from edgebench.export.proving import LabelledImages, Proven, Request, prove
@@ -80,9 +81,11 @@ __all__ = [
     "evenly_spaced",
     "golden_vectors",
     "host_latency",
+    "input_shapes",
     "load",
     "onnx_logits",
     "parity",
+    "profile_named",
     "proof_bytes",
     "prove",
     "quantize",

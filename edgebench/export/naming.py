@@ -1,0 +1,127 @@
+"""Naming a model: a file, a run of the record, or an untrained family, each as its operators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgebench.errors import EdgebenchError, unknown
+from edgebench.profiling import Profile, profile
+
+RUN = re.compile(r"^[0-9a-f]{32}$|^[^/\\]+:[^/\\]+$")
+"""A run's id, ``STUDY:NUMBER`` or ``STUDY:best``."""
+
+Shapes = Mapping[str, tuple[int, ...] | None]
+_NONE: Mapping[str, Any] = {}
+
+
+def profile_named(
+    name: str,
+    fetch: Callable[[str], Path],
+    *,
+    options: Mapping[str, Any] = _NONE,
+    image: tuple[int, ...] | None = None,
+    inputs: Shapes = _NONE,
+    classes: int | None = None,
+    softmax: bool = False,
+) -> Profile:
+    """Return the profile of an ONNX file, a run or an untrained family; nothing is trained.
+
+    A file needs neither PyTorch nor MLflow.
+
+    Args:
+        name: A path, a run (see `RUN`), or the name of a family; a file comes first.
+        fetch: Brings the exported model of a run into a local file.
+        options: Of a family, as ``width`` or ``model.width``.
+        image: C, H, W of a family (default 3x32x32), or the sizes that a file leaves open.
+        inputs: What is stated of a file's inputs by name, as `profile` takes it.
+        classes: Of a family; 10 by default.
+        softmax: End a family's network in a softmax.
+
+    Raises:
+        EdgebenchError: Nothing has that name, or an option does not suit what was named.
+    """
+    path: Path | None = Path(name) if _is_file(name) else None
+    if path is None and RUN.match(name):
+        path = fetch(name)
+    if path is not None:
+        if options or softmax or classes:
+            raise EdgebenchError(
+                "--set, --classes and --softmax are for families; an exported model is as it is"
+            )
+        return profile(path, input_shape=image, inputs=inputs)
+    if name.endswith(".onnx"):
+        raise EdgebenchError(f"no such file: {name}")
+    if inputs:
+        raise EdgebenchError("a family has one input; state its size alone, as in 3x32x32")
+    return profile(_family(name, options, image or (3, 32, 32), classes or 10, softmax=softmax))
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return False
+
+
+def _family(
+    name: str, options: Mapping[str, Any], shape: tuple[int, ...], classes: int, *, softmax: bool
+) -> Any:
+    """Return the graph of an untrained family."""
+    from edgebench.export.untrained import untrained_graph
+    from edgebench.models import MODELS
+    from edgebench.registry import active_options, bind
+
+    if name not in MODELS:
+        raise EdgebenchError(
+            unknown("model family", name, MODELS) + "; nor is it a file, or a run (study:number)"
+        )
+    if len(shape) != 3:
+        raise EdgebenchError(
+            f"the input of a family is CxHxW, not {len(shape)} sizes; for example 3x32x32"
+        )
+    family = MODELS[name]
+    given = {key.removeprefix("model."): value for key, value in options.items()}
+    known = active_options(family, given)
+    mistakes = [unknown(f"option of {name}", key, known) for key in given if key not in known]
+    for key, value in given.items():
+        rule = known[key].mistake(value) if key in known else None
+        if rule:
+            mistakes.append(f"{key}: {rule}")
+    if mistakes:
+        raise EdgebenchError(*mistakes)
+    network = family(shape, classes, **bind(family, given))
+    return untrained_graph(network, shape, softmax=softmax)
+
+
+def input_shapes(texts: tuple[str, ...]) -> tuple[tuple[int, ...] | None, Shapes]:
+    """Read what is said of inputs: ``3x32x32``, ``NAME=1x3x32x32`` or ``NAME=frozen``.
+
+    Returns the size that has no name, and the shapes by name (None where an input is frozen).
+
+    Raises:
+        EdgebenchError: A text is none of these, or two have no name.
+    """
+    image: tuple[int, ...] | None = None
+    named: dict[str, tuple[int, ...] | None] = {}
+    for text in texts:
+        name, _, size = text.rpartition("=")
+        if name:
+            named[name] = None if size == "frozen" else _shape(size, text)
+        elif image is not None:
+            raise EdgebenchError(f"--input: '{text}' is the second size without an input's name")
+        else:
+            image = _shape(size, text)
+    return image, named
+
+
+def _shape(size: str, text: str) -> tuple[int, ...]:
+    plain = re.fullmatch(r"[0-9]{1,10}(x[0-9]{1,10})*", size)
+    sizes = tuple(int(part) for part in size.split("x")) if plain else ()
+    if not sizes or 0 in sizes:
+        raise EdgebenchError(
+            f"--input: '{text}' is no shape; write sizes such as 3x32x32, or NAME=1x3x32x32"
+        )
+    return sizes
