@@ -2,29 +2,35 @@
 
 A pool that trains nothing answers at once with a made-up curve, so that everything else of a
 search is what it is in earnest: Optuna's sampler and store, the gate, MLflow's store, the views.
+The studies of `resume` are trials recorded so, whose rows are then copied inside both databases.
 
-Run: python benchmarks/control_plane.py [refused|trained|resume|report ...]
-Last printed: see the end of this file.
+Run: python benchmarks/control_plane.py [refused|trained|report|mixed|resume ...][=COUNT]
+Last printed: TO BE FILLED
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
+import resource
+import sqlite3
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from edgebench import space
-from edgebench.record import Facts, State
-from edgebench.report import document
-from edgebench.search import POOLS, Settings, search
+from edgebench.record import Facts, Row, State, StudyRecord
+from edgebench.report import document, page
+from edgebench.search import POOLS, Settings, search, study
 from edgebench.search.messages import Done, EpochEnded, Message, Reply
 from edgebench.search.tasks import Judge, Prepare, RunTrial, Task
 from edgebench.tracking import StudyLog, read_study
+from edgebench.tracking.runs import TRIAL
 from edgebench.trial import Outcome
 
 EPOCHS = 20
@@ -60,26 +66,33 @@ class NoTraining:
         self._number = 0
 
     def __enter__(self) -> Self:
+        """Start nothing."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop nothing."""
         self._waiting.clear()
 
     def idle(self) -> int:
+        """Take one task at a time."""
         return int(not self._waiting)
 
     def submit(self, task: Task) -> int:
+        """Answer a task with all its messages."""
         self._number += 1
         self._waiting += [(self._number, message) for message in _messages(task)]
         return self._number
 
-    def messages(self, timeout: float | None = None) -> list[tuple[int, Message]]:
+    def messages(self, _timeout: float | None = None) -> list[tuple[int, Message]]:
+        """Return the answers to the last task."""
         found, self._waiting = self._waiting, []
         return found
 
-    def reply(self, number: int, reply: Reply) -> None: ...
+    def reply(self, number: int, reply: Reply) -> None:
+        """Nobody waits for a reply."""
 
-    def cancel(self, number: int) -> None: ...
+    def cancel(self, number: int) -> None:
+        """Nothing runs that could be cancelled."""
 
 
 def _messages(task: Task) -> list[Message]:
@@ -87,7 +100,8 @@ def _messages(task: Task) -> list[Message]:
         return [Done(FACTS)]
     if isinstance(task, Judge):
         return [Done(dict.fromkeys(task.models, 0.5))]
-    assert isinstance(task, RunTrial)
+    if not isinstance(task, RunTrial):
+        raise TypeError(task)
     rom = task.gate.metrics["footprint/rom_bytes"]
     best = 0.5 + 0.4 * rom / (rom + 1e6)
     curve = tuple(
@@ -114,26 +128,48 @@ def _model() -> bytes:
     return bytes(helper.make_model(graph).SerializeToString())
 
 
-POOLS.add("none", lambda address, **_: NoTraining())
+POOLS.add("none", lambda _address, **_: NoTraining())
 
 
-def run(folder: Path, events: list[float], **changed: Any) -> float:
-    """Run a sweep, and append the time at which each trial ended; return when it began."""
-    sweep = space.build({"name": "bench", **CONTENT, **changed})
-    settings = Settings(
+def settings(folder: Path) -> Settings:
+    """Return stores in ``folder`` and the pool that trains nothing."""
+    return Settings(
         storage=f"sqlite:///{folder}/optuna.db",
         tracking_uri=f"sqlite:///{folder}/mlflow.db",
         data_dir=folder,
         pool="none",
     )
-    started = time.perf_counter()
+
+
+def run(folder: Path, **changed: Any) -> list[float]:
+    """Run a sweep; return when it began and when each trial ended."""
+    times = [time.perf_counter()]
 
     def observe(event: Any) -> None:
         if event.kind == "ended":
-            events.append(time.perf_counter())
+            times.append(time.perf_counter())
 
-    search(sweep, settings, observe)
-    return started
+    search(space.build({"name": "bench", **CONTENT, **changed}), settings(folder), observe)
+    return times
+
+
+@contextlib.contextmanager
+def timed(owner: Any, name: str) -> Iterator[list[float]]:
+    """Collect the seconds of each call of a function, which does what it always does."""
+    real, spent = getattr(owner, name), []
+
+    def watched(*arguments: Any) -> Any:
+        begun = time.perf_counter()
+        try:
+            return real(*arguments)
+        finally:
+            spent.append(time.perf_counter() - begun)
+
+    setattr(owner, name, watched)
+    try:
+        yield spent
+    finally:
+        setattr(owner, name, real)
 
 
 def show(title: str, seconds: list[float]) -> None:
@@ -144,67 +180,144 @@ def show(title: str, seconds: list[float]) -> None:
 
 def refused(folder: Path, count: int = 1000) -> None:
     """Every candidate is over the budget."""
-    events: list[float] = []
-    started = run(folder, events, budget={"rom_bytes": 1}, run_cap=count // 10)
-    times = [started, *events]
-    show(f"{len(events)} refused", [b - a for a, b in zip(times[1:], times[2:], strict=False)])
-    record = read_study("bench", tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    times = run(folder, budget={"rom_bytes": 1}, run_cap=count // 10)
+    show(f"{len(times) - 1} refused, the gate included", differences(times)[1:])
+    _, record = read(folder)
     print(f"  rows recorded: {len(record.rows)}")
 
 
 def trained(folder: Path, count: int = 300) -> None:
-    """Every candidate is trained by nobody; artifacts are timed apart."""
-    spent: list[float] = []
-    real = StudyLog.write_artifacts
-
-    def timed(self: StudyLog, *arguments: Any) -> None:
-        begun = time.perf_counter()
-        real(self, *arguments)
-        spent.append(time.perf_counter() - begun)
-
-    events: list[float] = []
-    StudyLog.write_artifacts = timed  # type: ignore[method-assign]  # to time it, not to change it
-    try:
-        started = run(folder, events, run_cap=count)
-    finally:
-        StudyLog.write_artifacts = real  # type: ignore[method-assign]
-    times = [started, *events]
-    whole = [b - a for a, b in zip(times, times[1:], strict=False)][1:]
-    show(f"{len(events)} trained, without artifacts",
-         [w - s for w, s in zip(whole, spent[1:], strict=True)])  # fmt: skip
-    show("  their artifacts, the model among them", spent)
+    """Every candidate is trained by nobody; gate and artifacts are timed apart."""
+    with timed(StudyLog, "write_artifacts") as artifacts, timed(study, "gate") as gates:
+        times = run(folder, run_cap=count)
+    parts = zip(differences(times), artifacts, gates, strict=True)
+    show(f"{count} trained, {EPOCHS} epochs", [whole - a - g for whole, a, g in parts][1:])
+    show("  their gate", gates)
+    show("  their artifacts, the model among them", artifacts)
 
 
 def resume(folder: Path, count: int = 10_000) -> None:
     """Continue a study of many recorded trials: the time until its next trial begins."""
-    from edgebench.search import sampler as sampler_module  # noqa: F401 - named for the reader
-
-    events: list[float] = []
-    run(folder, events, run_cap=count)
+    base = 100
+    with timed(StudyLog, "write_artifacts"):
+        run(folder, run_cap=base)
+    multiply(folder, base, count // base)
     begun: list[float] = []
     sweep = space.build({"name": "bench", **CONTENT, "run_cap": count + 1})
-    settings = Settings(
-        storage=f"sqlite:///{folder}/optuna.db", tracking_uri=f"sqlite:///{folder}/mlflow.db",
-        data_dir=folder, pool="none",
-    )  # fmt: skip
     started = time.perf_counter()
-    search(sweep, settings, lambda event: begun.append(time.perf_counter()))
+    search(sweep, settings(folder), lambda _event: begun.append(time.perf_counter()))
     print(f"{count} recorded: the next trial begins after {begun[0] - started:.1f} s")
+    seconds, record = read(folder)
+    print(f"  reading {len(record.rows)} rows: {seconds:.1f} s, {megabytes()} MB")
 
 
 def report(folder: Path, count: int = 500) -> None:
     """Read a study and write its table."""
-    run(folder, [], run_cap=count)
+    run(folder, run_cap=count)
+    print_report(folder)
+
+
+def mixed(folder: Path, trained: int = 200) -> None:
+    """Report a study of fifteen times as many refused candidates as trained ones."""
+    run(folder, run_cap=trained)
+    over = read(folder)[1].rows[0]
+    log = StudyLog(settings(folder).tracking_uri, "bench")
+    sweep = space.build({"name": "bench", **CONTENT})
+    log.begin_sweep(sweep, FACTS, "bench")
+    for number in range(trained, 16 * trained):
+        name = f"trial-{number:04d}-{over.name}"
+        log.refuse(Row(number, "", name, State.REFUSED, "too large", over.params, over.metrics))
+    log.end_sweep("FINISHED", {})
+    print_report(folder)
     started = time.perf_counter()
-    text = document(read_study("bench", tracking_uri=f"sqlite:///{folder}/mlflow.db"), "table")
+    _, record = read(folder, details=True)
+    size = len(page(record))
     seconds = time.perf_counter() - started
-    print(f"report of {count} trials: {seconds:.2f} s, {len(text)} characters")
+    print(f"  its page: {seconds:.2f} s, {size / 1e6:.1f} MB, {megabytes()} MB of memory")
+
+
+def print_report(folder: Path) -> None:
+    """Print how long the table takes, its reading included."""
+    started = time.perf_counter()
+    _, record = read(folder)
+    text = document(record, "table")
+    seconds = time.perf_counter() - started
+    print(f"report of {len(record.rows)} rows: {seconds:.2f} s, {len(text)} characters")
+
+
+def read(folder: Path, *, details: bool = False) -> tuple[float, StudyRecord]:
+    """Read the study back; return the seconds it took and the record."""
+    started = time.perf_counter()
+    record = read_study("bench", tracking_uri=settings(folder).tracking_uri, details=details)
+    return time.perf_counter() - started, record
+
+
+def differences(times: list[float]) -> list[float]:
+    """Return the seconds between each moment and the next."""
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+def megabytes() -> int:
+    """Return the most memory that this process held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+# A long study, without the hours: the rows of a short one, copied under other numbers -----------
+
+
+def multiply(folder: Path, base: int, factor: int) -> None:
+    """Copy the ``base`` trials of a study until there are ``factor`` times as many."""
+    trial = "SELECT run_uuid FROM tags WHERE key = 'kind' AND value = 'trial'"
+    run_id, child = "printf('%04x', {k}) || substr(run_uuid, 5)", f"run_uuid IN ({trial})"
+    number = f"CASE key WHEN '{TRIAL}' THEN CAST(value + {{k}} * {base} AS TEXT) ELSE value END"
+    key = 'replace(value_json, \'"key": "\', \'"key": "{k}-\')'
+    own = {"trial_id": f"trial_id + {{k}} * {base}"}
+    copied: dict[str, dict[str, dict[str, str]]] = {
+        "mlflow.db": {
+            name: {"run_uuid": run_id} | ({"value": number} if name == "tags" else {})
+            for name in ("runs", "tags", "params", "metrics", "latest_metrics")
+        },
+        "optuna.db": {
+            "trials": own | {"number": f"number + {{k}} * {base}"},
+            "trial_params": own,
+            "trial_values": own,
+            "trial_user_attributes": own | {"value_json": key},
+            "trial_system_attributes": own,
+        },
+    }
+    for file, tables in copied.items():
+        with contextlib.closing(sqlite3.connect(folder / file)) as connection, connection:
+            chosen = child if file == "mlflow.db" else f"trial_id <= {base}"
+            for table, changes in tables.items():
+                _copy(connection, table, changes, chosen, factor)
+
+
+def _copy(
+    connection: sqlite3.Connection, table: str, changes: dict[str, str], where: str, factor: int
+) -> None:
+    columns = [
+        row[1]
+        for row in connection.execute(f"PRAGMA table_info({table})")
+        if row[1] in changes or not (row[5] and row[2] == "INTEGER")  # a key counts by itself
+    ]
+    source = f"temp.{table}_base"
+    connection.execute(f"CREATE TABLE {source} AS SELECT * FROM {table} WHERE {where}")  # noqa: S608 - our own names
+    for k in range(1, factor):
+        values = ", ".join(changes.get(name, f'"{name}"').format(k=k) for name in columns)
+        names = ", ".join(f'"{name}"' for name in columns)
+        connection.execute(f"INSERT INTO {table} ({names}) SELECT {values} FROM {source}")  # noqa: S608 - as above
 
 
 def main() -> None:
     """Run what is named, each in a new folder."""
-    parts = {"refused": refused, "trained": trained, "report": report, "resume": resume}
-    for word in sys.argv[1:] or ["refused", "trained", "report"]:
+    parts = {
+        "refused": refused,
+        "trained": trained,
+        "report": report,
+        "mixed": mixed,
+        "resume": resume,
+    }
+    for word in sys.argv[1:] or parts:
         name, _, count = word.partition("=")
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             parts[name](Path(folder), *([int(count)] if count else []))

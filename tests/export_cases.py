@@ -31,18 +31,20 @@ def cases() -> list[Case]:
     """Return each family at its defaults and some cases more, in which every choice comes up.
 
     The choices of all options advance together from case to case, and each family begins where the
-    one before ended: a new family adds three exports, whatever the number of activations.
+    one before ended: a new family adds a few exports, whatever the number of activations. Options
+    that choose among numbers are sizes: they repeat layers, and cost minutes at their largest.
     """
     choices = {
         family: {
             name: option.choices()
             for name, option in options(MODELS[family]).items()
-            if option.choices() and option.registry is not INITIALIZATIONS  # weights, no graph
+            if option.registry is not INITIALIZATIONS  # weights, no graph
+            and any(isinstance(choice, str) for choice in option.choices())
         }
         for family in MODELS
     }
     longest = max(len(all_) for found in choices.values() for all_ in found.values())
-    count = max(3, math.ceil(longest / len(MODELS)))
+    count = math.ceil(longest / len(MODELS))
     found: list[Case] = []
     for place, family in enumerate(MODELS):
         found.append((family, ()))

@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from edgebench.record import Row, StudyRecord
-from edgebench.tracking.views import run_tags
+from edgebench.record import Facts, Row, State, StudyRecord
+from edgebench.space import Budget, Sweep, TrialConfig
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from edgebench.tracking import StudyLog
+    from edgebench.trial import Gate, Outcome
+
 
 def write_study(folder: Path, record: StudyRecord) -> tuple[MlflowClient, str, StudyRecord]:
-    """Write one parent and one run a row; returns the record with the runs' ids."""
-    import mlflow
+    """Write a finished sweep; returns the record as the store then holds it."""
+    from edgebench.tracking import StudyLog
 
-    from edgebench.tracking import store as tracking
-
-    client = mlflow.MlflowClient(store(folder))
-    experiment_id = client.create_experiment(record.study, f"{folder}/artifacts")
-    described = {
-        "objectives": [dataclasses.asdict(objective) for objective in record.objectives],
-        "budget": record.budget,
-        "target": record.target,
-        "dataset": record.dataset,
-        "split_sizes": record.split_sizes,
-        "classes": list(record.classes),
-    }
-    client.set_experiment_tag(experiment_id, tracking.STUDY, json.dumps(described))
-    tags = {"kind": "sweep"}
-    parent = client.create_run(experiment_id, run_name=record.study, tags=tags).info.run_id
-    rows = [
-        dataclasses.replace(row, run_id=_write(client, experiment_id, parent, row, record))
-        for row in record.rows
-    ]
-    client.set_terminated(parent)
-    return client, experiment_id, dataclasses.replace(record, rows=rows)
+    log = StudyLog(store(folder), record.study)
+    log.begin_sweep(sweep_of(record), facts_of(record), record.convention)
+    for row in record.rows:
+        write_row(log, row, record)
+    log.end_sweep("FINISHED", {})
+    return log.client, log.experiment_id, log.record()
 
 
 def store(folder: Path) -> str:
@@ -46,33 +34,62 @@ def store(folder: Path) -> str:
     return f"sqlite:///{folder}/mlflow.db"
 
 
-def _write(
-    client: MlflowClient, experiment_id: str, parent: str, row: Row, record: StudyRecord
-) -> str:
-    from mlflow.entities import Metric, Param
+def sweep_of(record: StudyRecord) -> Sweep:
+    """Return a sweep that could have left ``record``."""
+    budget = Budget(record.budget, record.target) if record.budget else None
+    objectives = tuple(record.objectives)
+    return Sweep(
+        record.study, record.dataset, "random", len(record.rows), objectives, budget, (), 0, False
+    )
 
-    from edgebench.tracking import store as tracking
 
-    tags = {"kind": "trial", tracking.PARENT: parent, tracking.TRIAL: str(row.trial)}
-    tags |= {tracking.STATE: row.state, **run_tags(row, record)}
-    tags |= {tracking.REASON: row.reason} if row.reason else {}
-    run_id = str(client.create_run(experiment_id, run_name=row.name, tags=tags).info.run_id)
-    metrics = [Metric(name, value, 0, 0) for name, value in row.metrics.items()]
-    for name, values in row.curves.items():
-        metrics += [Metric(name, value, 0, step) for step, value in enumerate(values, 1)]
-    params = [Param(name, str(value)) for name, value in row.params.items()]
-    client.log_batch(run_id, metrics, params)
-    epochs = [
-        dict(zip(row.curves, values, strict=True))
-        for values in zip(*row.curves.values(), strict=True)
-    ]
-    facts = {"input_shape": [3, 32, 32], "classes": list(record.classes), "mean": [0], "std": [1]}
-    details = {
-        "config": {"params": dict(row.params), "dataset": record.dataset},
-        "facts": facts | {"dataset": record.dataset},
-        "curve": epochs,
-        "layers": list(row.layers),
-    }
-    client.log_dict(run_id, details, tracking.DETAILS)
-    client.set_terminated(run_id, "FINISHED" if row.feasible else "KILLED")
+def facts_of(record: StudyRecord, environment: Mapping[str, str] | None = None) -> Facts:
+    """Return facts of images like those of CIFAR-10."""
+    return Facts(
+        input_shape=(3, 32, 32),
+        classes=tuple(record.classes),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        dataset=record.dataset,
+        dataset_digest="0123456789abcdef",
+        split_sizes=record.split_sizes,
+        environment=environment or {"torch.version": "2.9"},
+    )
+
+
+def gate_of(row: Row, record: StudyRecord) -> Gate:
+    """Return what was known of the candidate of ``row`` before its training."""
+    from edgebench.trial import Gate
+
+    figures = {name: value for name, value in row.metrics.items() if name.startswith("footprint/")}
+    return Gate(None, figures, {}, tuple(row.layers), record.convention, record.provenance)
+
+
+def outcome_of(row: Row, **more: Any) -> Outcome:
+    """Return what became of the candidate of ``row``, without a model."""
+    from edgebench.trial import Outcome
+
+    epochs = zip(*row.curves.values(), strict=True)
+    curve = tuple(dict(zip(row.curves, values, strict=True)) for values in epochs)
+    return Outcome(row.state, row.reason, row.metrics, curve, "float32", **more)
+
+
+def begin(log: StudyLog, row: Row, record: StudyRecord) -> str:
+    """Begin the trial of ``row`` and record its epochs; returns the run's id."""
+    config = TrialConfig(row.params, record.dataset)
+    run_id = log.begin_trial(row.trial, config, row.name, gate_of(row, record))
+    for number, epoch in enumerate(outcome_of(row).curve, 1):
+        log.log_epoch(run_id, number, epoch)
     return run_id
+
+
+def write_row(log: StudyLog, row: Row, record: StudyRecord, **more: Any) -> Row:
+    """Write one row as its trial would have; returns it with its run's id."""
+    if row.state == State.REFUSED:
+        row = dataclasses.replace(row, run_id="", state=State.REFUSED, layers=())
+        log.refuse(row)
+        return row
+    row = dataclasses.replace(row, run_id=begin(log, row, record), state=State(row.state))
+    config = TrialConfig(row.params, record.dataset)
+    outcome = outcome_of(row, **more)
+    return log.end_trial(row, config, facts_of(record), gate_of(row, record), outcome)

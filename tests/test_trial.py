@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from family_instances import smallest
+from family_instances import middling, smallest
 
 from edgebench import data, export, trial
 from edgebench.errors import EdgebenchError
@@ -29,7 +29,9 @@ SHAPE = (3, 16, 16)
 
 def config(**params: Any) -> TrialConfig:
     """Return a small candidate on the made images."""
-    axes = {"model.family": "gap", "model.width": 8, "model.blocks": 2}
+    family = str(params.get("model__family", "gap"))
+    axes: dict[str, Any] = {"model.family": family}
+    axes |= {f"model.{name}": value for name, value in middling(family).items()}
     axes |= {"train.epochs": 2, "train.batch_size": 32, "train.learning_rate": 3e-3}
     axes |= {name.replace("__", "."): value for name, value in params.items()}
     return TrialConfig(axes, "synthetic")
@@ -83,8 +85,8 @@ def test_model_and_checkpoint_are_the_same_network() -> None:
     opening = Opening("2026-01-01T00:00:00+00:00", "a test")
     test = dataset.open_test(opening)
     images = trial.preprocessing(dataset).apply(test.images.numpy())
-    ours = export.torch_answers(model, torch.from_numpy(images))
-    assert np.abs(export.answers(outcome.onnx, images) - ours).max() < 1e-4
+    ours = export.torch_logits(model, torch.from_numpy(images))
+    assert np.abs(export.onnx_logits(outcome.onnx, images) - ours).max() < 1e-4
     accuracy = (ours.argmax(1) == test.labels.numpy()).mean()
     assert trial.judge(outcome.onnx, config(), Path("unused"), opening) == accuracy
 

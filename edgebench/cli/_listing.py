@@ -39,8 +39,8 @@ def values_of(option: Option) -> str:
 
 
 def about(factory: Callable[..., Any]) -> str:
-    """Return the first sentence or line of a factory's docstring."""
-    return (inspect.getdoc(factory) or "").partition("\n")[0]
+    """Return the first line of a factory's docstring."""
+    return (inspect.getdoc(factory) or "").partition("\n")[0].replace("`", "")
 
 
 def about_option(factory: Callable[..., Any], name: str) -> str:

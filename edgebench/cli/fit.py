@@ -24,7 +24,7 @@ FORMATS = ("table", "markdown", "csv", "json")
     "targets",
     multiple=True,
     metavar="BOARD",
-    help="Only these boards (or .yaml files), and exit 1 if one of them is too small.",
+    help="Only these boards (or .yaml files), and exit 1 if it is not sure to fit one of them.",
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table")
 @click.option("--units", type=click.Choice(UNITS), default="decimal", show_default=True)
@@ -66,6 +66,7 @@ def command(
         {
             "target": board.name,
             "fits": fit.fits,
+            "verdict": fit.verdict.value,
             "flash left": Bytes(fit.rom_margin_bytes),
             "flash left, %": fit.rom_margin_percent,
             "RAM left": Bytes(fit.ram_margin_bytes),
@@ -77,7 +78,7 @@ def command(
         for board, fit in zip(boards, fits, strict=True)
     ]
     if format_ in ("table", "markdown"):
-        rows = [{k: v for k, v in row.items() if k != "reason"} for row in rows]
+        rows = [{k: v for k, v in row.items() if k not in ("fits", "reason")} for row in rows]
     click.echo(render(rows, format_, units=units), nl=False)
     sizes = ", ".join(
         f"{name} {Bytes(size).text(units)}"

@@ -26,7 +26,7 @@ FORMATS = ("table", "markdown", "csv", "json")
     default="st",
     show_default=True,
     metavar="NAME",
-    help="How to count: st, st-core3, tflm, static-c, bound, or all side by side.",
+    help="How to count, as in st, st-core3, tflm or bound; all shows every way side by side.",
 )
 @click.option("--target", metavar="BOARD", help="A listed board or a .yaml file; exit 1 if over.")
 @click.option(
@@ -61,7 +61,7 @@ def command(
 ) -> int:
     """Measure MODEL: an ONNX file, a run (id, study:number, study:best) or a family.
 
-    Exits 1 where an operator has no rule (see --allow-unknown), or the target is too small.
+    Exits 1 where an operator has no rule (see --allow-unknown), or MODEL may not fit the target.
     """
     from edgebench.footprint import CONVENTIONS, load_target, measure, require_known
 
@@ -143,11 +143,14 @@ def _summary(model: str, footprint: Footprint, units: str) -> str:
         f"ROM         {size(footprint.rom_bytes)}: weights {weights} + code {code}",
         f"RAM         {size(footprint.ram_bytes)}: activations {activations} + runtime {runtime}",
     ]
+    rom, ram = footprint.rom_upper_bytes, footprint.ram_upper_bytes
+    if rom is not None and ram is not None:
+        lines.append(f"upper       ROM {size(rom)}, RAM {size(ram)}: these decide what fits")
     if footprint.target is not None:
         lines.append(f"target      {footprint.target.reason}")
     if footprint.latency is not None:
         lines.append(f"latency     {_latency(footprint)}")
-    lines.append(f"smallest    {_smallest(footprint) or 'no listed board fits'}")
+    lines.append(f"smallest    {_smallest(footprint) or 'no listed board is sure to fit'}")
     return "\n".join(lines)
 
 
@@ -220,7 +223,7 @@ def _side_by_side(footprints: list[Footprint], format_: str, units: str) -> str:
             "MACC": Count(footprint.macc),
         }
         if footprint.target is not None:
-            row["fits"] = footprint.target.fits
+            row["verdict"] = footprint.target.verdict.value
         if format_ in ("csv", "markdown"):
             row |= {"counts": rule.counts, "errs": rule.errs}
         rows.append(row)

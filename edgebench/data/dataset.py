@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -44,6 +45,9 @@ class Source:
     augmentation: str
 
 
+Normalization = Literal["channel", "none"]
+"""Whether mean and deviation of each channel are taken off, or pixels are only scaled to 0..1."""
+
 Reader = Callable[..., Source]
 """``reader([location: str,] [data_dir: Path,] *, option=default, ...)``.
 
@@ -63,6 +67,7 @@ class Dataset:
     _test: Split = field(repr=False)
     classes: tuple[str, ...]
     augmentation: str
+    normalization: Normalization = "channel"
 
     def open_test(self, opening: Opening) -> Split:
         """Return the test split: the one door to it; the caller records the ``opening``.
@@ -91,13 +96,23 @@ class Dataset:
 
     @cached_property
     def mean(self) -> tuple[float, ...]:
-        """Mean per channel of the training split, of pixels scaled to 0..1."""
-        return tuple(float(value) for value in self._moments[0])
+        """What is taken off each channel of pixels scaled to 0..1."""
+        return self.channel_mean if self.normalization == "channel" else self._each(0.0)
 
     @cached_property
     def std(self) -> tuple[float, ...]:
-        """Standard deviation per channel of the training split, of pixels scaled to 0..1."""
-        return tuple(float(value) for value in self._moments[1])
+        """What each channel is then divided by."""
+        if self.normalization == "channel":
+            return tuple(float(value) for value in self._moments[1])
+        return self._each(1.0)
+
+    @property
+    def channel_mean(self) -> tuple[float, ...]:
+        """Mean per channel of the training split, of pixels scaled to 0..1."""
+        return tuple(float(value) for value in self._moments[0])
+
+    def _each(self, value: float) -> tuple[float, ...]:
+        return (value,) * self.input_shape[0]
 
     @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 from torch.nn import functional
 
-from edgebench.data.dataset import DATASETS, Dataset, Reader, Split
+from edgebench.data.dataset import DATASETS, Dataset, Normalization, Reader, Split
 from edgebench.errors import EdgebenchError
 
 DEFAULT_DATA_DIR = Path("data")
@@ -30,12 +30,15 @@ class DataOptions:
         train_images: How many of the training images are trained on, the same share of each class:
             a count, or a share of them; None is all.
         validation_share: The share of the training images that is held out for validation.
+        normalization: ``channel`` takes off the mean and divides by the deviation of each channel
+            of the training images; ``none`` leaves pixels at 0..1.
         resolution: Height and width that all images are resized to; None leaves them as they are.
     """
 
     train_images: Annotated[int, Ge(1)] | Annotated[float, Gt(0.0), Le(1.0)] | None = None
     validation_share: Annotated[float, Gt(0.0), Lt(1.0)] = 0.1
     resolution: Annotated[int, Ge(1), Le(1024)] | None = None
+    normalization: Normalization = "channel"
 
 
 _DEFAULT_OPTIONS = DataOptions()
@@ -94,7 +97,15 @@ def load(
         train = _part(train, options.train_images, seed)
     # The class folder's name identifies the data; the path of this machine does not.
     shown = f"{kind}:{Path(location.partition('@')[0]).resolve().name}" if location else kind
-    return Dataset(shown, train, validation, test, source.classes, source.augmentation)
+    return Dataset(
+        shown,
+        train,
+        validation,
+        test,
+        source.classes,
+        source.augmentation,
+        options.normalization,
+    )
 
 
 def resized(split: Split, resolution: int | None) -> Split:

@@ -15,7 +15,7 @@ from edgebench.report.finals import TEST, VALIDATION, Finals, Member, finals_doc
 from edgebench.report.front import best, front, ranked
 from edgebench.report.means import T_95, Mean, student, welch_tied
 from edgebench.report.page import page
-from edgebench.report.rows import as_json, metrics_shown, trials, verdict
+from edgebench.report.rows import as_json, listed, metrics_shown, trials, verdict
 from edgebench.report.table import FORMATS, plain, render
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "finals_document",
     "fit_matrix",
     "front",
+    "listed",
     "metrics_shown",
     "notes",
     "page",

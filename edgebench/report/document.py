@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from edgebench.metrics import INT8, limited
-from edgebench.record import Row, State, StudyRecord
+from edgebench.record import Row, StudyRecord
 from edgebench.report.boards import Board, fit_matrix
 from edgebench.report.front import ranked
 from edgebench.report.intervals import tied, wilson
@@ -21,15 +21,14 @@ from edgebench.report.rows import (
     both_recorded,
     exact,
     images_behind,
+    listed,
     metrics_shown,
-    refusals,
     trials,
 )
 from edgebench.report.table import render
 from edgebench.units import interval, label, quantity, text
 
 MEMBERS_ABREAST = 6  # columns of the front's table before it continues below
-REFUSED_SHOWN = 20  # refused rows of a table before they are counted instead
 
 
 def table_one(record: StudyRecord) -> list[dict[str, object]]:
@@ -114,9 +113,9 @@ def document(
 ) -> str:
     """Return the whole report in a text format (table or markdown), or its rows (csv or json).
 
-    Its sections are the front, the front on boards, the trials, and how to read them. More than
-    `REFUSED_SHOWN` refused trials are counted, unless ``everything`` is asked for; csv and json
-    always have them all. In a terminal of ``width`` columns a reason is wrapped.
+    Its sections are the front, the front on boards, the trials, and how to read them. Where many
+    trials were refused they are counted (`listed`), unless ``everything`` is asked for; csv and
+    json always have them all. A terminal of ``width`` columns chooses what stands abreast.
     """
     if format == "json":
         return json.dumps(as_json(record), indent=2, allow_nan=False) + "\n"
@@ -154,16 +153,10 @@ def _trials_section(
 ) -> list[str]:
     """Return the table of the trials, and what it leaves out: refused ones, columns."""
     title, left_out = f"Trials of {record.study}", []
-    rows: Sequence[Row] = record.rows
-    refused = sum(row.state == State.REFUSED for row in rows)
-    if refused > REFUSED_SHOWN and not everything:
-        rows = [row for row in rows if row.state != State.REFUSED]
+    rows, refused = (record.rows, "") if everything else listed(record)
+    if refused:
         title += ", without the refused"
-        causes = ", ".join(f"{count:,} by {name}" for name, count in refusals(record).items())
-        left_out.append(
-            f"{refused:,} trials were refused before training: {causes}. All rows: --all, or the "
-            "formats csv and json."
-        )
+        left_out.append(f"{refused} All rows: --all, or the formats csv and json.")
     lines = trials(record, rows)
     columns = _fitting_columns(lines, record, units, width)
     if lines and len(columns) < len(lines[0]):

@@ -11,6 +11,7 @@ from edgebench.record import Row, State, StudyRecord
 from edgebench.report.table import plain
 from edgebench.units import label, limit_named, quantity
 
+REFUSED_SHOWN = 20  # refused rows of a table before they are counted instead
 FIRST = "val/accuracy_best"  # what is compared where no objective is an accuracy
 
 
@@ -99,6 +100,19 @@ def refusals(record: StudyRecord) -> dict[str, int]:
     """
     reasons = (row.reason or "" for row in record.rows if row.state == State.REFUSED)
     return dict(Counter(limit_named(reason) or "other" for reason in reasons).most_common())
+
+
+def listed(record: StudyRecord) -> tuple[Sequence[Row], str]:
+    """Return the trials that a table for people lists, and a sentence on those it leaves out.
+
+    More than `REFUSED_SHOWN` refused ones would hide the others: they are counted.
+    """
+    refused = sum(row.state == State.REFUSED for row in record.rows)
+    if refused <= REFUSED_SHOWN:
+        return record.rows, ""
+    causes = ", ".join(f"{count:,} by {name}" for name, count in refusals(record).items())
+    others = [row for row in record.rows if row.state != State.REFUSED]
+    return others, f"{refused:,} trials were refused before training: {causes}."
 
 
 def verdict(row: Row, record: StudyRecord) -> str:

@@ -49,7 +49,7 @@ class TrialConfig:
         """The options of the family that the configuration sets, flat."""
         return {n: v for n, v in part("model", self.params).items() if f"model.{n}" != FAMILY}
 
-    @property
+    @cached_property
     def recipe(self) -> Recipe:
         """The training recipe."""
         given = {n: v for n, v in part("train", self.params).items() if f"train.{n}" != SEED}

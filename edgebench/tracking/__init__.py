@@ -2,6 +2,7 @@
 
 from edgebench.tracking import views
 from edgebench.tracking.analyses import with_analyses
+from edgebench.tracking.finals import FinalsLog
 from edgebench.tracking.handover import ExportedRun, ParityFailed, export_run
 from edgebench.tracking.log import StudyLog
 from edgebench.tracking.openings import open_test_split, openings, record_opening
@@ -23,6 +24,7 @@ __all__ = [
     "MODEL",
     "MODEL_INT8",
     "ExportedRun",
+    "FinalsLog",
     "ParityFailed",
     "SavedRun",
     "StudyLog",

@@ -1,13 +1,15 @@
 """The one door to the test split: every opening is recorded before an image is read.
 
 A sweep's end, `edgebench finalize` and `edgebench export --split test` all ask here. Each opening
-is a tag of the study's experiment, written in one step.
+is a tag of the study's experiment, written in one step; tags of two commands that open it at the
+same moment have different names, so neither is lost.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,8 +22,7 @@ TAG = "edgebench.test_opening."
 
 def openings(client: MlflowClient, experiment_id: str) -> list[dict[str, Any]]:
     """Return when, by what and for what the test split of a study was opened, in order."""
-    tags = client.get_experiment(experiment_id).tags
-    return [json.loads(tags[name]) for name in sorted(tags) if name.startswith(TAG)]
+    return [json.loads(content) for _, content in _recorded(client, experiment_id)]
 
 
 def open_test_split(
@@ -32,11 +33,18 @@ def open_test_split(
     ``by`` is the command; ``details`` say for which trials and what else is worth knowing.
     """
     opening = Opening(dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), by, dict(details))
-    record_opening(client, experiment_id, len(openings(client, experiment_id)), opening)
+    record_opening(client, experiment_id, len(_recorded(client, experiment_id)), opening)
     return opening
 
 
 def record_opening(client: MlflowClient, experiment_id: str, index: int, opening: Opening) -> None:
     """Write the opening number ``index`` (from 0), anew where it goes on after a cut."""
+    names = [name for name, _ in _recorded(client, experiment_id)]
+    name = names[index] if index < len(names) else f"{TAG}{index:05d}.{uuid.uuid4().hex[:8]}"
     content = {"when": opening.when, "by": opening.by, **opening.details}
-    client.set_experiment_tag(experiment_id, f"{TAG}{index:05d}", json.dumps(content))
+    client.set_experiment_tag(experiment_id, name, json.dumps(content))
+
+
+def _recorded(client: MlflowClient, experiment_id: str) -> list[tuple[str, str]]:
+    tags = client.get_experiment(experiment_id).tags
+    return [(name, tags[name]) for name in sorted(tags) if name.startswith(TAG)]

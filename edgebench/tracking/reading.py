@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,11 +18,16 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 
 from edgebench.errors import EdgebenchError, unknown
+from edgebench.metrics import metric_of
 from edgebench.record import Objective, Row, Scalar, State, StudyRecord
 from edgebench.report import best
 from edgebench.space import TrialConfig
 from edgebench.tracking import runs
 from edgebench.tracking.refused import read_refused
+
+LOG = logging.getLogger(__name__)
+READERS = 8
+"""How many artifacts are read at once."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ def study_of(client: MlflowClient, experiment: Experiment, *, details: bool = Fa
     identity = experiment.experiment_id
     trained = list(runs.search(client, identity, "tags.kind = 'trial'"))
     parents = list(runs.search(client, identity, "tags.kind = 'sweep'"))
-    refused = [row for parent in parents[:1] for row in read_refused(client, parent)]
+    refused = [row for parent in parents[:1] for row in read_refused(client, parent).rows]
     rows = {row.trial: row for row in refused}
     rows |= {row.trial: row for row in rows_of(trained, client if details else None)}
     conventions = {run.data.tags.get(runs.CONVENTION, "") for run in trained} - {""}
@@ -125,7 +135,7 @@ def fetch_run(run: str, *, tracking_uri: str | None = None) -> SavedRun:
     """
     client = runs.reader(tracking_uri)
     found = _find(client, run)
-    [row] = rows_of([found])
+    row = row_of(found)
     if row.state is not State.FINISHED:
         raise EdgebenchError(_no_model(run, row))
     details = details_of(client, found)
@@ -163,49 +173,69 @@ def details_of(client: MlflowClient, run: Run) -> dict[str, Any]:
 def rows_of(found: Sequence[Run], client: MlflowClient | None = None) -> list[Row]:
     """Return a row for each run, by trial number; an interrupted one was repeated and has none.
 
-    With ``client``, also each run's curve and layers are read.
+    With ``client``, also each run's curve and layers are read, several at once: a store of
+    artifacts may be far away.
     """
-    kept = [run for run in found if run.data.tags.get(runs.STATE) != State.INTERRUPTED]
-    return sorted((_row(run, client) for run in kept), key=lambda row: row.trial)
+    rows = [row_of(run) for run in found]
+    kept = [(run, row) for run, row in zip(found, rows, strict=True) if _counts(row)]
+    if client is not None:
+        with ThreadPoolExecutor(READERS) as readers:
+            detailed = list(readers.map(lambda pair: _with_details(client, *pair), kept))
+    else:
+        detailed = [row for _, row in kept]
+    return sorted(detailed, key=lambda row: row.trial)
 
 
-def _row(run: Run, client: MlflowClient | None) -> Row:
+def _counts(row: Row) -> bool:
+    return row.state is not State.INTERRUPTED
+
+
+def row_of(run: Run) -> Row:
+    """Return what the tags, params and metrics of a run tell of its trial."""
     tags = run.data.tags
-    state = tags.get(runs.STATE, State.RUNNING)
-    curve: Sequence[Mapping[str, float]] = []
-    layers: Sequence[Mapping[str, object]] = ()
-    if client is not None and runs.STATE in tags:
-        details = details_of(client, run)
-        curve, layers = details["curve"], details["layers"]
     return Row(
         trial=int(tags[runs.TRIAL]),
         run_id=run.info.run_id,
         name=run.info.run_name,
-        state=State(state),
+        state=State(tags.get(runs.STATE, State.RUNNING)),
         reason=tags.get(runs.REASON),
         params={name: _scalar(value) for name, value in run.data.params.items()},
-        metrics={name: _number(value) for name, value in run.data.metrics.items()},
-        curves={name: [epoch[name] for epoch in curve] for name in (curve[0] if curve else ())},
-        layers=layers,
+        metrics={name: _number(name, value) for name, value in run.data.metrics.items()},
     )
+
+
+def _with_details(client: MlflowClient, run: Run, row: Row) -> Row:
+    """Return the row with its curves and layers; without, where its artifact was deleted."""
+    if not row.state.ended:
+        return row
+    try:
+        details = details_of(client, run)
+    except EdgebenchError as error:
+        LOG.warning("%s goes without curves and layers: %s", row.name, error)
+        return row
+    curve = details["curve"]
+    curves = {name: [epoch[name] for epoch in curve] for name in (curve[0] if curve else ())}
+    return dataclasses.replace(row, curves=curves, layers=details["layers"])
 
 
 def _scalar(text: str) -> Scalar:
     """Return what `str` made ``text`` of: MLflow keeps every param as text."""
     if text in {"True", "False"}:
         return text == "True"
-    if text[-1:].isdigit() or text[-1:] == ".":  # no "inf", no "nan"
-        for kind in (int, float):
-            try:
-                return kind(text)
-            except ValueError:
-                continue
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            value = kind(text)
+            if str(value) == text and math.isfinite(value):
+                return value
     return text
 
 
-def _number(value: float) -> float:
-    """MLflow keeps every metric as a float; counts and bytes are ints."""
-    return int(value) if float(value).is_integer() and abs(value) > 1 else value
+def _number(name: str, value: float) -> float:
+    """Return a metric as it was written: MLflow keeps counts and bytes as floats, no infinity."""
+    if abs(value) >= runs.LARGEST:
+        return math.copysign(math.inf, value)
+    counted = metric_of(name).unit in {"bytes", "count"}
+    return int(value) if counted and float(value).is_integer() else value
 
 
 def _no_model(run: str, row: Row) -> str:
@@ -220,7 +250,14 @@ def _find(client: MlflowClient, run: str) -> Run:
     study, separator, which = run.rpartition(":")
     if not separator:
         return _find_by_id(client, run)
-    record = read_study(study, tracking_uri=mlflow.get_tracking_uri())
+    experiment = runs.experiment_of(client, study)
+    described(experiment)
+    if which.isdecimal():  # one run, of however many
+        wanted = f"tags.kind = 'trial' and tags.`{runs.TRIAL}` = '{which}'"
+        for found in runs.search(client, experiment.experiment_id, wanted):
+            if _counts(row_of(found)):
+                return found
+    record = study_of(client, experiment)
     if which == "best":
         row = best(record.rows, record.objectives)
         if row is None:
@@ -229,10 +266,7 @@ def _find(client: MlflowClient, run: str) -> Run:
     by_number = {str(row.trial): row for row in record.rows}
     if which not in by_number:
         raise EdgebenchError(unknown(f"trial of '{study}'", which, [*by_number, "best"]))
-    row = by_number[which]
-    if not row.run_id:
-        raise EdgebenchError(_no_model(run, row))
-    return client.get_run(row.run_id)
+    raise EdgebenchError(_no_model(run, by_number[which]))
 
 
 def _find_by_id(client: MlflowClient, run_id: str) -> Run:

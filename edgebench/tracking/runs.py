@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 # Before the import: works offline, and shows nothing of its own.
@@ -15,7 +16,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Metric, Run
+from mlflow.entities import Experiment, Metric, Param, Run, RunTag
 
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.record import MLFLOW_STORE, State
@@ -43,9 +44,13 @@ CHECKPOINT = "checkpoint.pt"
 MODEL, MODEL_INT8 = "model", "model-int8"
 """The names of the logged models."""
 TAG_LIMIT = 5000
-"""MLflow's longest value of a run's tag."""
-BATCH_LIMIT = 1000
-"""MLflow's most metrics of one batch."""
+"""Characters kept of a run's tag: older servers take no more."""
+EXPERIMENT_TAG_LIMIT = 18_000
+"""Characters of an experiment's tag; MLflow refuses more than 20,000."""
+METRICS_LIMIT, PARAMS_LIMIT = 800, 100
+"""The most of one call: MLflow takes 100 params, 100 tags and 1,000 entries in all."""
+LARGEST = sys.float_info.max
+"""What MLflow's SQL stores keep of an infinite metric."""
 STATUS = {
     State.FINISHED: "FINISHED",
     State.PRUNED: "KILLED",
@@ -115,24 +120,51 @@ def metrics_of(values: Mapping[str, float], step: int = 0) -> list[Metric]:
     return [Metric(name, float(value), now, step) for name, value in values.items()]
 
 
-def batches(metrics: Iterable[Metric]) -> Iterator[list[Metric]]:
-    """Cut ``metrics`` into batches that MLflow takes."""
-    left = list(metrics)
-    for start in range(0, len(left), BATCH_LIMIT):
-        yield left[start : start + BATCH_LIMIT]
+def tags_of(values: Mapping[str, str]) -> list[RunTag]:
+    """Return tags as MLflow's, each cut to what it takes."""
+    return [RunTag(name, value[:TAG_LIMIT]) for name, value in values.items()]
+
+
+def write(
+    client: MlflowClient,
+    run_id: str,
+    metrics: Sequence[Metric] = (),
+    params: Sequence[Param] = (),
+    tags: Sequence[RunTag] = (),
+) -> None:
+    """Write in as few calls as MLflow takes; the tags come after everything else.
+
+    Inside one call MLflow writes params, then metrics, then all tags in one transaction: where a
+    tag can be read, so can the rest.
+    """
+    calls = max(-(-len(metrics) // METRICS_LIMIT), -(-len(params) // PARAMS_LIMIT), 1)
+    for call in range(calls):
+        client.log_batch(
+            run_id,
+            metrics[call * METRICS_LIMIT : (call + 1) * METRICS_LIMIT],
+            params[call * PARAMS_LIMIT : (call + 1) * PARAMS_LIMIT],
+            tags if call == calls - 1 else (),
+            synchronous=True,  # whatever MLFLOW_ENABLE_ASYNC_LOGGING says: order matters here
+        )
+
+
+def local_artifact(run: Run, name: str) -> Path | None:
+    """Return where an artifact of a run lies, or None where its store is not on this disk."""
+    address = urllib.parse.urlparse(run.info.artifact_uri)
+    if address.scheme not in {"", "file"}:
+        return None
+    return Path(urllib.request.url2pathname(address.path)) / name
 
 
 def download(client: MlflowClient, run: Run, name: str) -> Path:
-    """Return an artifact of a run as a local file; one that is local already is not copied.
+    """Return an artifact of a run, file or folder, on this disk; what is there is not copied.
 
     Raises:
         EdgebenchError: The run has no such artifact.
     """
-    address = urllib.parse.urlparse(run.info.artifact_uri)
-    if address.scheme in {"", "file"}:
-        local = Path(urllib.request.url2pathname(address.path)) / name
-        if local.is_file():
-            return local
+    local = local_artifact(run, name)
+    if local is not None and local.exists():
+        return local
     try:
         return Path(client.download_artifacts(run.info.run_id, name))
     except (OSError, mlflow.MlflowException) as error:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import filelock
+
+MOUNTS = Path("/proc/self/mounts")
+LOCAL = frozenset(
+    ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "tmpfs", "xfs", "zfs")
+)
+"""File systems of one machine, on which processes share memory through a file."""
 
 
 def create_store(uri: str, initialise: Callable[[str], None]) -> None:
@@ -27,6 +35,8 @@ def create_store(uri: str, initialise: Callable[[str], None]) -> None:
         for rest in path.parent.glob(f"{unfinished.name}*"):
             rest.unlink()  # a journal too: SQLite would roll it back into the new file
         initialise(uri.replace(str(path), str(unfinished)))
+        if is_local(path.parent):
+            _keep_write_ahead_log(unfinished)
         unfinished.replace(path)
 
 
@@ -40,3 +50,32 @@ def artifact_root(uri: str) -> str | None:
     """Return where artifacts go: beside a SQLite file; None lets a server decide for itself."""
     path = sqlite_path(uri)
     return (path.parent / "artifacts").resolve().as_uri() if path else None
+
+
+def is_local(folder: Path) -> bool:
+    """Tell whether ``folder`` is known to lie on a disk of this machine, where Linux says so."""
+    try:
+        lines = MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    mounts = [line.split(" ") for line in lines]
+    kinds = {
+        at.replace("\\040", " "): kind for _, at, kind, *_ in mounts
+    }  # a space is written \\040
+    folder = folder.resolve()
+    mount = next((str(at) for at in (folder, *folder.parents) if str(at) in kinds), None)
+    return mount is not None and kinds[mount] in LOCAL
+
+
+def _keep_write_ahead_log(path: Path) -> None:
+    """Have every process append to a log beside the file: one flush to the disk a transaction.
+
+    SQLite's own default, a journal that is made and deleted, takes several. The log is as safe
+    against a kill and against a loss of power. It needs memory that processes share, which a
+    network's file system does not give: there the default stays (https://sqlite.org/wal.html).
+    """
+    with (
+        contextlib.closing(sqlite3.connect(path)) as connection,
+        contextlib.suppress(sqlite3.OperationalError),
+    ):
+        connection.execute("PRAGMA journal_mode = WAL")

@@ -19,6 +19,7 @@ from edgebench.metrics import charted
 from edgebench.record import Row, StudyRecord
 from edgebench.report import (
     front,
+    listed,
     metrics_shown,
     notes,
     render,
@@ -92,26 +93,15 @@ def run_tags(row: Row, record: StudyRecord) -> dict[str, str]:
     return {NOTE_TAG: render([shown], "markdown"), "fits": verdict(row, record)}
 
 
-def describe(client: MlflowClient, row: Row, record: StudyRecord) -> bool:
-    """Write `run_tags` on the run of ``row`` in one call, best effort as `refresh`."""
-    from mlflow.entities import RunTag
-
-    try:
-        tags = [RunTag(name, value) for name, value in run_tags(row, record).items()]
-        client.log_batch(row.run_id, tags=tags)
-    except Exception as error:  # noqa: BLE001 - a description must never be able to fail a sweep
-        LOG.warning("the run of %s was not described: %s", row.name, error)
-        return False
-    return True
-
-
 def note(record: StudyRecord) -> str:
     """Return the experiment's description in Markdown: the front, the trials, how to read them."""
     head = [f"### {record.study}", "", *(f"- {line}" for line in notes(record)), ""]
     members = table_one(record)
     if members:
         head += [render(members, "markdown", title="The front")]
-    lines = render(trials(record), "markdown", title="Trials").splitlines()
+    rows, refused = listed(record)
+    head += [f"{refused}\n"] if refused else []
+    lines = render(trials(record, rows), "markdown", title="Trials").splitlines()
     room = LONGEST_NOTE - len("\n".join(head)) - 100
     kept: list[str] = []
     for line in lines:

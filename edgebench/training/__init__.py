@@ -5,10 +5,11 @@ member, add one function to its file; its keyword-only parameters become axes of
 """
 
 from edgebench.training.augmentations import AUGMENTATIONS
+from edgebench.training.device import choose_device
 from edgebench.training.environment import environment
 from edgebench.training.evaluation import predictions
 from edgebench.training.failure import TrainingFailed
-from edgebench.training.loop import Training, choose_device, train
+from edgebench.training.loop import Training, train
 from edgebench.training.losses import LOSSES
 from edgebench.training.observer import Epoch, Observer, Step, Stop
 from edgebench.training.optimizers import OPTIMIZERS

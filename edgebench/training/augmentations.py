@@ -8,11 +8,12 @@ the epoch, and returns as many of the same shape.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
 from torch import Tensor
 from torch.nn import functional
 
@@ -104,6 +105,109 @@ def flip_and_crop(
 
 
 AUGMENTATIONS.add("flip+crop", flip_and_crop)
+
+
+@AUGMENTATIONS.register
+def affine(
+    dataset: Dataset,
+    generator: torch.Generator,
+    *,
+    affine_rotation: Annotated[float, Ge(0.0), Le(180.0)] = 15.0,
+    affine_translation: Annotated[float, Ge(0.0), Le(1.0)] = 0.1,
+    affine_scale: Annotated[float, Ge(0.0), Lt(1.0)] = 0.1,
+) -> Change:
+    """Rotate, shift and scale each image about its centre, by bilinear interpolation.
+
+    Each is drawn evenly: a rotation of up to ``affine_rotation`` degrees either way, a shift of up
+    to ``affine_translation`` of the size along each axis, a scale of 1 +- ``affine_scale``. What
+    comes into the image from outside is its own mirror image.
+    """
+    count, device = len(dataset.train), dataset.train.images.device
+    draws = 2 * torch.rand((4, count), generator=generator).to(device) - 1
+    angle, right, down, scale = draws
+    angle, scale = angle * math.radians(affine_rotation), 1 + scale * affine_scale
+    cosine, sine = angle.cos() / scale, angle.sin() / scale
+    # affine_grid's unit is half an image: a shift by the share s of the size is 2 s.
+    shift_x, shift_y = (2 * affine_translation * one for one in (right, down))
+    rows = (torch.stack([cosine, -sine, shift_x], 1), torch.stack([sine, cosine, shift_y], 1))
+    maps = torch.stack(rows, 1)  # [N, 2, 3]: where each pixel of the result is taken from
+
+    def change(images: Tensor, places: slice) -> Tensor:
+        grid = functional.affine_grid(maps[places], list(images.shape), align_corners=False)
+        moved = functional.grid_sample(
+            images.float(), grid, padding_mode="reflection", align_corners=False
+        )
+        return moved.round().clamp(0, 255).to(torch.uint8)
+
+    return change
+
+
+@AUGMENTATIONS.register
+def cutout(
+    dataset: Dataset,
+    generator: torch.Generator,
+    *,
+    cutout_size: Annotated[int, Ge(1), Le(256)] = 8,
+) -> Change:
+    """Paint a square of ``cutout_size`` pixels in the mean colour (DeVries and Taylor, 2017).
+
+    Its centre is anywhere in the image, so that it may lie partly outside.
+    """
+    count, device = len(dataset.train), dataset.train.images.device
+    _, height, width = dataset.input_shape
+    tops = torch.randint(0, height, (count,), generator=generator).to(device) - cutout_size // 2
+    lefts = torch.randint(0, width, (count,), generator=generator).to(device) - cutout_size // 2
+    colour = torch.tensor([round(255 * mean) for mean in dataset.channel_mean], device=device)
+    rows, columns = (torch.arange(size, device=device) for size in (height, width))
+
+    def change(images: Tensor, places: slice) -> Tensor:
+        top, left = tops[places, None], lefts[places, None]
+        inside_rows = (rows >= top) & (rows < top + cutout_size)  # [B, H]
+        inside_columns = (columns >= left) & (columns < left + cutout_size)  # [B, W]
+        inside = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
+        return torch.where(inside, colour.to(torch.uint8).view(1, -1, 1, 1), images)
+
+    return change
+
+
+def flip_crop_and_affine(
+    dataset: Dataset,
+    generator: torch.Generator,
+    *,
+    crop_padding: Padding = 4,
+    crop_border: Border = "reflect",
+    affine_rotation: Annotated[float, Ge(0.0), Le(180.0)] = 15.0,
+    affine_translation: Annotated[float, Ge(0.0), Le(1.0)] = 0.1,
+    affine_scale: Annotated[float, Ge(0.0), Lt(1.0)] = 0.1,
+) -> Change:
+    """Shift and mirror as ``flip+crop`` does, then rotate, shift and scale as `affine` does."""
+    first = flip_and_crop(dataset, generator, crop_padding=crop_padding, crop_border=crop_border)
+    second = affine(
+        dataset,
+        generator,
+        affine_rotation=affine_rotation,
+        affine_translation=affine_translation,
+        affine_scale=affine_scale,
+    )
+    return lambda images, places: second(first(images, places), places)
+
+
+def flip_crop_and_cutout(
+    dataset: Dataset,
+    generator: torch.Generator,
+    *,
+    crop_padding: Padding = 4,
+    crop_border: Border = "reflect",
+    cutout_size: Annotated[int, Ge(1), Le(256)] = 8,
+) -> Change:
+    """Shift and mirror as ``flip+crop`` does, then paint a square as `cutout` does."""
+    first = flip_and_crop(dataset, generator, crop_padding=crop_padding, crop_border=crop_border)
+    second = cutout(dataset, generator, cutout_size=cutout_size)
+    return lambda images, places: second(first(images, places), places)
+
+
+AUGMENTATIONS.add("flip+crop+affine", flip_crop_and_affine)
+AUGMENTATIONS.add("flip+crop+cutout", flip_crop_and_cutout)
 
 
 def shifted(

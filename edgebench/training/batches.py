@@ -36,6 +36,25 @@ def normalizer(mean: Sequence[float], std: Sequence[float], device: torch.device
     return Normalizer(scale, shift.view(shape))
 
 
+Criterion = Callable[[Tensor, Tensor], Tensor]
+
+
+def mixed(inputs: Tensor, criterion: Criterion, alpha: float) -> tuple[Tensor, Criterion]:
+    """Blend each image with another of the batch, and the loss of its label with the other's.
+
+    The share is drawn once a batch from Beta(``alpha``, ``alpha``) (Zhang et al., mixup, 2018), by
+    PyTorch's own generator, as dropout is. The batch is in random order, so an image is blended
+    with its mirror image in that order.
+    """
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+
+    def blended(logits: Tensor, labels: Tensor) -> Tensor:
+        own, other = criterion(logits, labels), criterion(logits, labels.flip(0))
+        return share * own + (1 - share) * other
+
+    return torch.lerp(inputs.flip(0), inputs, share), blended
+
+
 def training_batches(
     dataset: Dataset,
     batch_size: int,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from edgebench.training.loop import resolve_precision
+from edgebench.training.device import resolve_precision
 
 PACKAGES = ("torch", "onnx", "onnxruntime", "optuna", "mlflow", "numpy")
 

@@ -12,16 +12,22 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from edgebench.data import Dataset, Split
-from edgebench.errors import EdgebenchError
-from edgebench.training.batches import Normalizer, normalizer, training_batches
+from edgebench.training.batches import (
+    Criterion,
+    Normalizer,
+    mixed,
+    normalizer,
+    training_batches,
+)
 from edgebench.training.decay import decayed_parameters
+from edgebench.training.device import resolve_precision
 from edgebench.training.evaluation import evaluate
 from edgebench.training.failure import (
     check_exploded,
@@ -29,16 +35,19 @@ from edgebench.training.failure import (
     check_weights,
     out_of_memory_as_failure,
 )
+from edgebench.training.judged import Judged
 from edgebench.training.observer import Epoch, Observer, Step, Stop
-from edgebench.training.recipe import Precision, Recipe
+from edgebench.training.recipe import Recipe
+from edgebench.training.regularization import regularize
 
 
 @dataclass(frozen=True)
 class Training:
     """What training leaves behind; the model holds the weights of ``best_epoch``.
 
-    ``stopped`` is the reason of the observer that ended it before the recipe's last epoch, or
-    None.
+    ``best_epoch`` is the one with the highest validation accuracy, or the last one where the recipe
+    keeps that. ``stopped`` is the reason of the observer that ended it before the recipe's last
+    epoch, or None.
     """
 
     curve: tuple[Epoch, ...]
@@ -49,40 +58,8 @@ class Training:
 
     @property
     def best_accuracy(self) -> float:
-        """The highest validation accuracy of any epoch, 0..1."""
+        """The validation accuracy of the epoch whose weights the model holds, 0..1."""
         return self.curve[self.best_epoch - 1]["val/accuracy"]
-
-
-def choose_device(asked: str = "auto") -> torch.device:
-    """Return the device for ``auto``, ``cpu`` or ``cuda``.
-
-    Raises:
-        EdgebenchError: ``cuda`` is asked for and there is none.
-    """
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise EdgebenchError("--device cuda: PyTorch sees no CUDA device here; use cpu or auto")
-    return torch.device(asked)
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Tell whether the hardware multiplies in bfloat16, rather than emulating it.
-
-    On a CPU that needs AVX512-BF16 or AMX (x86-64) or the BF16 extension (64-bit Arm): without
-    them PyTorch converts back and forth and is slower than in float32.
-    """
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
-def resolve_precision(asked: Precision, device: torch.device) -> str:
-    """Return ``float32`` or ``bfloat16``; ``auto`` asks the hardware."""
-    if asked != "auto":
-        return asked
-    return "bfloat16" if computes_bfloat16(device) else "float32"
 
 
 def train(
@@ -133,7 +110,7 @@ def train(
 
 @dataclass
 class _Run:
-    """One training in progress: what stays the same from step to step."""
+    """One training in progress: what stays the same from step to step, and how far it is."""
 
     model: nn.Module
     dataset: Dataset
@@ -143,47 +120,55 @@ class _Run:
     observers: Sequence[Observer]
     steps: int = 0
     first_loss: float = math.nan
-    optimizer: torch.optim.Optimizer = field(init=False)
-    scheduler: torch.optim.lr_scheduler.LRScheduler = field(init=False)
-    criterion: Callable[[Tensor, Tensor], Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the optimizer, its schedule and the loss that the recipe names."""
-        per_epoch = max(1, len(self.dataset.train) // self.recipe.batch_size)
-        self.optimizer, self.scheduler = optimization(
-            self.model, self.dataset.input_shape, self.recipe, per_epoch * self.recipe.epochs
+        """Make what the recipe names: optimizer, schedule, loss, the network that is judged."""
+        recipe = self.recipe
+        per_epoch = max(1, len(self.dataset.train) // recipe.batch_size)
+        self.decayed = decayed_parameters(
+            self.model, self.dataset.input_shape, recipe.decayed_parameters
         )
-        self.criterion = functools.partial(self.recipe.loss.member, **self.recipe.loss.options)
+        self.optimizer, self.scheduler = optimization(
+            self.model, self.decayed, recipe, per_epoch * recipe.epochs
+        )
+        self.criterion = functools.partial(recipe.loss.member, **recipe.loss.options)
+        self.judged = Judged(self.model, recipe)
         self.step_observers = [
             one for one in self.observers if type(one).on_step is not Observer.on_step
         ]
 
 
 def optimization(
-    model: nn.Module, input_shape: tuple[int, int, int], recipe: Recipe, steps: int
+    model: nn.Module, decayed: Sequence[nn.Parameter], recipe: Recipe, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """Return the optimizer of ``model`` and what sets its rate before each of ``steps`` steps."""
-    decayed = decayed_parameters(model, input_shape, recipe.decayed_parameters)
     ids = {id(parameter) for parameter in decayed}
     spared = [parameter for parameter in model.parameters() if id(parameter) not in ids]
     optimizer: torch.optim.Optimizer = recipe.optimizer(decayed, spared, recipe.learning_rate)
-    share = functools.partial(recipe.schedule.member, **recipe.schedule.options)
-    # The scheduler asks once more after the last step, for a step that is never taken.
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: share(min(step, steps - 1), steps)
-    )
+    schedule = functools.partial(recipe.schedule.member, **recipe.schedule.options)
+
+    def share(step: int) -> float:
+        # The scheduler asks once more after the last step, for a step that is never taken.
+        step = min(step, steps - 1)
+        found: float = schedule(step, steps)
+        if recipe.warmup:
+            found *= min(1.0, (step + 1) / (recipe.warmup * steps))
+        return found
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, share)
 
 
 def _epochs(run: _Run, generator: torch.Generator) -> tuple[list[Epoch], int, str | None]:
-    """Return the metrics of each epoch, the best epoch, and why an observer stopped."""
+    """Return the metrics of each epoch, the epoch that is kept, and why an observer stopped."""
     recipe, rate = run.recipe, run.recipe.learning_rate
     curve: list[Epoch] = []
-    best_epoch, best_weights = 0, {}
+    kept_epoch, kept_weights = 0, {}
     for number in range(1, recipe.epochs + 1):
         loss, accuracy = _one_epoch(run, number, generator)
-        val_loss, val_accuracy = evaluate(run.model, run.dataset.validation, run.normalize)
+        judged = run.judged.after_epoch(run.dataset, run.normalize)
+        val_loss, val_accuracy = evaluate(judged, run.dataset.validation, run.normalize)
         check_finite("validation loss", val_loss, number, rate)
-        check_weights(run.model, loss, number, rate)
+        check_weights(judged, loss, number, rate)
         metrics = {
             "train/loss": loss,
             "train/accuracy": accuracy,
@@ -191,15 +176,16 @@ def _epochs(run: _Run, generator: torch.Generator) -> tuple[list[Epoch], int, st
             "val/accuracy": val_accuracy,
         }
         curve.append(metrics)
-        if not best_epoch or val_accuracy > curve[best_epoch - 1]["val/accuracy"]:
-            best_epoch = number
-            best_weights = {name: value.clone() for name, value in run.model.state_dict().items()}
+        best = not kept_epoch or val_accuracy > curve[kept_epoch - 1]["val/accuracy"]
+        if best or recipe.kept_epoch == "last":
+            kept_epoch = number
+            kept_weights = {name: value.clone() for name, value in judged.state_dict().items()}
         answers = [observer.on_epoch(number, metrics) for observer in run.observers]
         stops = [answer.reason for answer in answers if isinstance(answer, Stop)]
         if stops:
             break
-    run.model.load_state_dict(best_weights)
-    return curve, best_epoch, stops[0] if stops and number < recipe.epochs else None
+    run.model.load_state_dict(kept_weights)
+    return curve, kept_epoch, stops[0] if stops and number < recipe.epochs else None
 
 
 def _one_epoch(run: _Run, number: int, generator: torch.Generator) -> tuple[float, float]:
@@ -211,7 +197,7 @@ def _one_epoch(run: _Run, number: int, generator: torch.Generator) -> tuple[floa
     Raises:
         TrainingFailed: The mean loss is not finite, or far above the very first step's.
     """
-    model, optimizer = run.model.train(), run.optimizer
+    run.model.train()
     losses, hits, seen = [], [], 0
     for images, labels in training_batches(
         run.dataset,
@@ -220,19 +206,8 @@ def _one_epoch(run: _Run, number: int, generator: torch.Generator) -> tuple[floa
         generator=generator,
     ):
         run.steps += 1
-        optimizer.zero_grad(set_to_none=True)
-        inputs = run.normalize(images)
-        with torch.autocast(
-            inputs.device.type, torch.bfloat16, enabled=run.precision == "bfloat16"
-        ):
-            logits = model(inputs)
-        loss = run.criterion(logits.float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch ships no type for it
-        if run.step_observers:
-            _tell(run, number, loss, inputs, labels)
-        optimizer.step()
-        run.scheduler.step()
-        losses.append(loss.detach())
+        loss, logits = _step(run, number, run.normalize(images), labels)
+        losses.append(loss)
         hits.append((logits.argmax(1) == labels).sum())
         seen += len(labels)
     mean = float(torch.stack(losses).mean())
@@ -243,12 +218,27 @@ def _one_epoch(run: _Run, number: int, generator: torch.Generator) -> tuple[floa
     return mean, float(torch.stack(hits).sum()) / seen
 
 
-def _tell(run: _Run, epoch: int, loss: Tensor, inputs: Tensor, labels: Tensor) -> None:
-    """Tell the observers that listen to steps of this one."""
-    rate = float(run.optimizer.param_groups[0]["lr"])
-    step = Step(run.steps, epoch, loss.detach(), rate, run.model, inputs, labels, run.criterion)
-    for observer in run.step_observers:
-        observer.on_step(step)
+def _step(run: _Run, epoch: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Change the weights once; return the loss and the logits of the batch."""
+    criterion: Criterion = run.criterion
+    if run.recipe.mixup:
+        inputs, criterion = mixed(inputs, criterion, run.recipe.mixup)
+    run.optimizer.zero_grad(set_to_none=True)
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=run.precision == "bfloat16"):
+        logits = run.model(inputs)
+    loss = criterion(logits.float(), labels)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch ships no type for it
+    if run.step_observers:
+        rate = float(run.optimizer.param_groups[0]["lr"])
+        step = Step(run.steps, epoch, loss.detach(), rate, run.model, inputs, labels, criterion)
+        for observer in run.step_observers:
+            observer.on_step(step)
+    if run.recipe.l1 or run.recipe.l2:
+        regularize(run.decayed, run.recipe.l1, run.recipe.l2)
+    run.optimizer.step()
+    run.scheduler.step()
+    run.judged.after_step()
+    return loss.detach(), logits.detach()
 
 
 def _moved(split: Split, device: torch.device) -> Split:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,3 +29,30 @@ def cross_entropy(
     Source of the smoothing: Szegedy et al., Rethinking the Inception Architecture, 2016.
     """
     return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+
+@LOSSES.register
+def mse(logits: Tensor, labels: Tensor) -> Tensor:
+    """Compute the squared distance of the probabilities from the label's (Brier, 1950)."""
+    wanted = functional.one_hot(labels, logits.shape[1])
+    return (logits.softmax(1) - wanted).square().sum(1).mean()
+
+
+@LOSSES.register
+def multi_margin(
+    logits: Tensor, labels: Tensor, *, margin: Annotated[float, Gt(0.0)] = 1.0
+) -> Tensor:
+    """Compute the hinge loss: mean over classes of max(0, margin - right + other).
+
+    Source: Crammer and Singer, Multiclass Kernel-based Vector Machines, 2001, as PyTorch has it.
+    """
+    return functional.multi_margin_loss(logits, labels, margin=margin)
+
+
+@LOSSES.register
+def focal(
+    logits: Tensor, labels: Tensor, *, focal_gamma: Annotated[float, Ge(0.0)] = 2.0
+) -> Tensor:
+    """Compute -(1 - p)^gamma log p at the label (Lin et al., Focal Loss, 2017)."""
+    log_p = logits.log_softmax(1).gather(1, labels[:, None]).squeeze(1)
+    return -((1 - log_p.exp()) ** focal_gamma * log_p).mean()

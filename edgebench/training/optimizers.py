@@ -75,6 +75,72 @@ def sgd(
     )
 
 
+class Muon(torch.optim.Optimizer):
+    """PyTorch's Muon for weights of any shape, and AdamW for what is no matrix.
+
+    A weight ``[out, ...]`` is stepped as the matrix ``[out, rest]``: a filter is a row.
+    """
+
+    def __init__(
+        self, groups: list[dict[str, Any]], lr: float, *, momentum: float, nesterov: bool
+    ) -> None:
+        super().__init__(groups, {"lr": lr})
+        self._matrices: list[tuple[nn.Parameter, nn.Parameter]] = []
+        matrices: list[dict[str, Any]] = []
+        vectors: list[dict[str, Any]] = []
+        for group in groups:
+            weights = [one for one in group["params"] if one.ndim > 1]
+            flat = [nn.Parameter(one.detach().flatten(1).clone()) for one in weights]
+            others = [one for one in group["params"] if one.ndim <= 1]
+            self._matrices += zip(weights, flat, strict=True)
+            matrices += [group | {"params": flat}] if flat else []
+            vectors += [group | {"params": others}] if others else []
+        self._inner: list[torch.optim.Optimizer] = []
+        if matrices:
+            self._inner.append(
+                # The size of the step is that of AdamW, so that its rates suit.
+                torch.optim.Muon(
+                    matrices,
+                    lr=lr,
+                    momentum=momentum,
+                    nesterov=nesterov,
+                    adjust_lr_fn="match_rms_adamw",
+                )
+            )
+        if vectors:
+            self._inner.append(torch.optim.AdamW(vectors, lr=lr, fused=True))
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002 - none is ever given
+        """Take a step from the gradients that stand on the parameters."""
+        for weight, flat in self._matrices:
+            flat.grad = None if weight.grad is None else weight.grad.flatten(1)
+        for optimizer in self._inner:
+            for group in optimizer.param_groups:
+                group["lr"] = self.param_groups[0]["lr"]
+            optimizer.step()
+        for weight, flat in self._matrices:
+            weight.copy_(flat.view_as(weight))
+
+
+@OPTIMIZERS.register
+def muon(
+    decayed: Parameters,
+    spared: Parameters,
+    learning_rate: float,
+    *,
+    momentum: Moment = 0.95,
+    nesterov: bool = True,
+    weight_decay: Decay = 1e-4,
+) -> torch.optim.Optimizer:
+    """Orthogonalize each momentum matrix (Jordan et al., Muon, 2024); AdamW for vectors.
+
+    ``weight_decay`` is decoupled, and as in ``adamw`` the share of a weight that a step takes off.
+    """
+    groups = _groups(decayed, spared, weight_decay / learning_rate)
+    return Muon(groups, learning_rate, momentum=momentum, nesterov=nesterov)
+
+
 @OPTIMIZERS.register
 def adam(
     decayed: Parameters,

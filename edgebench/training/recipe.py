@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
 
 from edgebench.registry import Choice
 from edgebench.training.augmentations import AUGMENTATIONS, Augmentation
@@ -44,6 +44,17 @@ class Recipe:
         schedule: One of `SCHEDULES`; the rate changes every step.
         loss: One of `LOSSES`.
         augmentation: One of `AUGMENTATIONS`; ``auto`` takes what suits the data set.
+        warmup: The share of training in which the rate also rises linearly from zero.
+        l1: Adds ``l1`` sum abs(w) over the decayed parameters to the loss that is lowered, though
+            not to the one that is shown.
+        l2: Adds ``l2`` sum w^2 likewise: twice this is what PyTorch's SGD calls weight decay.
+        mixup: Blends the images of a batch, by a share from Beta(mixup, mixup) (Zhang et al.,
+            2018); 0 is without.
+        norm_statistics: What batch norms use in evaluation: ``running`` averages, or the
+            ``precise`` statistics of the whole training split, taken after each epoch.
+        ema_decay: Judges and keeps the moving average of the weights, of which each step keeps this
+            share; 0 is without.
+        kept_epoch: Keeps the weights of the ``best`` epoch in validation, or of the ``last``.
         precision: ``auto`` is bfloat16 autocast wherever the hardware computes in it.
     """
 
@@ -55,4 +66,11 @@ class Recipe:
     schedule: Annotated[Choice[Schedule], SCHEDULES] = _COSINE
     loss: Annotated[Choice[Loss], LOSSES] = _CROSS_ENTROPY
     augmentation: Annotated[Choice[Augmentation], AUGMENTATIONS] = _AUTO
+    warmup: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
+    l1: Annotated[float, Ge(0.0)] = 0.0
+    l2: Annotated[float, Ge(0.0)] = 0.0
+    mixup: Annotated[float, Ge(0.0)] = 0.0
+    norm_statistics: Literal["running", "precise"] = "running"
+    ema_decay: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
+    kept_epoch: Literal["best", "last"] = "best"
     precision: Precision = "auto"

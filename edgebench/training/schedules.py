@@ -53,6 +53,25 @@ def step_decay(
 
 
 @SCHEDULES.register
+def cyclical(
+    step: int,
+    steps: int,
+    *,
+    cycles: Annotated[int, Ge(1)] = 2,
+    half_cycle: Annotated[int, Ge(0)] = 0,
+    lowest_share: Annotated[float, Gt(0.0), Lt(1.0)] = 1e-4,
+) -> float:
+    """Rise and fall linearly, again and again (Smith, Cyclical Learning Rates, 2017, triangular).
+
+    Between ``lowest_share`` of the highest rate and that rate; a rise takes ``half_cycle`` steps,
+    or where that is 0 training is parted into ``cycles`` equal cycles.
+    """
+    rise = half_cycle or max(1.0, steps / (2 * cycles))
+    place = step % (2 * rise) / rise  # 0 at the lowest, 1 at the highest, 2 at the lowest again
+    return lowest_share + (1 - lowest_share) * (1 - abs(1 - place))
+
+
+@SCHEDULES.register
 def exponential(
     step: int, steps: int, *, final_share: Annotated[float, Gt(0.0), Le(1.0)] = 0.01
 ) -> float:

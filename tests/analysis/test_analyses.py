@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from edgebench import data
 from edgebench.analysis import ANALYSES, Analysis, confusion
 from edgebench.analysis.landscape import Landscape
-from edgebench.data import Dataset
+from edgebench.data import Dataset, Split
 from edgebench.models import MODELS
 from edgebench.registry import bind, options
 from edgebench.training import Recipe, Step, Training, predictions, train
@@ -182,3 +182,31 @@ def test_statistics_are_those_of_each_layer(dataset: Dataset) -> None:
     assert deviation == pytest.approx(1, rel=1e-3)
     assert all(len(values) == 3 for values in found["gradients"].values())
     assert not any(layer._forward_hooks for layer in model.modules())
+
+
+def test_the_regions_of_circles_are_rings() -> None:
+    """A trained network takes the middle for the inner circle and the rim for the outer one."""
+    dataset = data.load("circles")
+    torch.manual_seed(0)
+    model = MODELS["mlp"]((2, 1, 1), 2, width=32)
+    recipe = Recipe(**bind(Recipe, {"epochs": 10, "learning_rate": 0.02}))
+    analysis = ANALYSES["regions"](grid=31)
+    device = torch.device("cpu")
+    result = train(model, dataset, recipe, device=device, seed=0, observers=[analysis])
+    assert result.best_accuracy > 0.9
+    found = np.array(analysis.artifact()["classes"])
+    assert found.shape == (31, 31)
+    across = np.hypot(*(np.mgrid[:31, :31] / 10 - 1.5))  # coordinates from -1.5 to 1.5
+    assert (found[across < 0.4] == 1).mean() > 0.9
+    assert (found[(across > 1.1) & (across < 1.4)] == 0).mean() > 0.9
+    # Rows are the second feature: the images of the middle row have the second coordinate 0.
+    pixels = torch.tensor([[[[255.0]], [[127.0]]]]).to(torch.uint8)
+    split = Split(pixels, torch.zeros(1))
+    assert int(predictions(model, dataset, split)) == found[15, 30]
+
+
+def test_data_with_more_features_have_no_plane(dataset: Dataset) -> None:
+    """Nothing is drawn for images."""
+    analysis = ANALYSES["regions"]()
+    fit(dataset, analysis)
+    assert analysis.artifact() == {"classes": []}

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from mlflow_study import store, write_study
 from onnx import helper, numpy_helper
-from report_studies import synthetic
+from report_studies import crowded, quantized, synthetic
 
 from edgebench.analysis import confusion, first_filters
 from edgebench.cli.report import command
@@ -66,6 +66,33 @@ def test_target_asks_again_for_another_board(folder: Path, written: StudyRecord)
     asked = json.loads(report(folder, "--format", "json", "--target", board.name).stdout)
     assert asked == as_json(refit(written, free))
     assert asked != as_json(written)
+
+
+def test_the_other_data_type_is_asked_with_an_option(tmp_path: Path) -> None:
+    """What the store holds of an int8 study, as float32; a study without it says so."""
+    _, _, record = write_study(tmp_path, quantized(8))
+    words = [record.study, "--tracking-uri", store(tmp_path), "--format", "json"]
+    shown = CliRunner().invoke(command, [*words, "--dtype", "float32"], catch_exceptions=False)
+    objectives = [goal["name"] for goal in json.loads(shown.stdout)["objectives"]]
+    assert objectives == ["val/accuracy_best", "footprint/rom_bytes"]
+    own = CliRunner().invoke(command, [*words, "--dtype", "int8"], catch_exceptions=False)
+    assert own.stdout == CliRunner().invoke(command, words, catch_exceptions=False).stdout
+
+
+def test_a_data_type_that_the_study_lacks_is_refused(folder: Path) -> None:
+    """One line; nothing is shown."""
+    with pytest.raises(EdgebenchError, match=r"^the study 'synthetic-16' has no int8 figures$"):
+        report(folder, "--dtype", "int8")
+
+
+def test_all_refused_trials_are_shown_on_demand(tmp_path: Path) -> None:
+    """Counted in the table, whole with --all."""
+    _, _, record = write_study(tmp_path, crowded(3, 40))
+    words = [record.study, "--tracking-uri", store(tmp_path)]
+    few = CliRunner().invoke(command, words, catch_exceptions=False).stdout
+    assert "40 trials were refused before training: " in few
+    every = CliRunner().invoke(command, [*words, "--all"], catch_exceptions=False).stdout
+    assert every.count(" refused: R") == 40
 
 
 def test_a_board_of_ones_own_is_asked_from_its_file(folder: Path, tmp_path: Path) -> None:

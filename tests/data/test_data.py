@@ -31,7 +31,7 @@ def make_folder(root: Path, *, parts: tuple[str, ...] = ("train", "test"), size:
     return root
 
 
-@pytest.mark.parametrize("name", ["digits", "synthetic"])
+@pytest.mark.parametrize("name", ["digits", "synthetic", "circles"])
 def test_every_offline_set_keeps_the_contract(name: str) -> None:
     """Uint8 images, int64 labels, all classes in every split, a tenth held out."""
     dataset = data.load(name)
@@ -171,6 +171,25 @@ def test_images_are_resized_without_aliasing() -> None:
             theirs = np.array(picture.resize((resolution,) * 2, Image.Resampling.BILINEAR))
             difference = ours.permute(1, 2, 0).numpy().astype(int) - theirs
             assert abs(difference).max() <= 1
+
+
+def test_pixels_may_be_left_as_they_are() -> None:
+    """``none`` scales to 0..1 and no more: mean 0, deviation 1."""
+    plain, usual = loaded(normalization="none"), loaded()
+    assert (plain.mean, plain.std) == ((0.0,), (1.0,))
+    assert plain.channel_mean == usual.channel_mean == usual.mean
+    assert plain.digest == usual.digest
+
+
+def test_circles_are_circles() -> None:
+    """Without noise every point is 1 or 0.5 from the centre, by its class, but for rounding."""
+    dataset = data.load("circles", reader_options={"points": 200, "noise": 0.0})
+    for split in (dataset.train, dataset.validation):
+        radius = (split.images.double().flatten(1) * 3 / 255 - 1.5).norm(dim=1)
+        expected = torch.tensor([1.0, 0.5], dtype=torch.double)[split.labels]
+        torch.testing.assert_close(radius, expected, atol=0.02, rtol=0)
+    assert dataset.sizes == {"train": 180, "validation": 20, "test": 50}
+    assert dataset.classes == ("outer", "inner")
 
 
 def test_all_splits_have_the_resolution() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.record import Objective, Row
+from edgebench.record import Objective, Row, State
 from edgebench.report.front import best, front, hypervolume, progress
 
 GOALS = (
@@ -90,6 +92,37 @@ def test_hypervolume_of_one_axis_and_of_nothing() -> None:
     """One axis is a length; no point inside has none."""
     assert hypervolume([(2.0,), (0.5,)], (3.0,)) == 2.5
     assert hypervolume([(3.0, 0.0)], (3.0, 3.0)) == 0.0
+
+
+@pytest.mark.parametrize("axes", [2, 3, 4])
+def test_hypervolume_is_that_of_inclusion_and_exclusion(axes: int) -> None:
+    """Sum of boxes, less those of pairs, and so on: exact for few points, of any dimension."""
+    draw = random.Random(axes)  # noqa: S311 - figures, not secrets
+    points = [[draw.random() for _ in range(axes)] for _ in range(8)]
+    edge = [1.1] * axes
+    total = 0.0
+    for size in range(1, len(points) + 1):
+        for some in itertools.combinations(points, size):
+            corner = [max(values) for values in zip(*some, strict=True)]
+            volume = math.prod(e - c for e, c in zip(edge, corner, strict=True))
+            total += volume if size % 2 else -volume
+    assert hypervolume(points, edge) == pytest.approx(total)
+
+
+def test_a_large_study_of_four_objectives_takes_a_moment() -> None:
+    """2,000 trials: the front, and how it grew."""
+    goals = (*GOALS, Objective("footprint/macc", "minimize"))
+    draw = random.Random(0)  # noqa: S311 - figures, not secrets
+    rows = [
+        Row(i, "", "", State.FINISHED, None, {}, {goal.name: draw.random() for goal in goals})
+        for i in range(2000)
+    ]
+    start = time.perf_counter()
+    members = front(rows, goals)
+    grown = progress(rows[:300], goals)
+    assert time.perf_counter() - start < 10
+    assert len(members) > 100
+    assert len(grown) == 300
 
 
 @given(vectors)

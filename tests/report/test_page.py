@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser import browser
-from report_studies import reference, synthetic
+from report_studies import crowded, pruned, quantized, reference, synthetic
 
-from edgebench.record import Row, StudyRecord
+from edgebench.record import Row, State, StudyRecord
 from edgebench.report import Board
-from edgebench.report.boards import refit
+from edgebench.report.boards import redeploy, refit
 from edgebench.report.front import best, front
 from edgebench.report.page import page
 from edgebench.report.rows import as_json, trials
@@ -269,7 +270,7 @@ def test_axes_and_colour_can_be_chosen(opened: Page) -> None:
     opened.select_option("#y", "footprint/macc")
     opened.select_option("#colour", "model.width")
     settle(opened)
-    assert opened.locator("#chart .xtitle").text_content() == "RAM (bytes)"
+    assert opened.locator("#chart .xtitle").text_content() == "RAM"
     assert opened.locator("#chart .ytitle").text_content() == "MACC"
     assert opened.locator("#chart .scatterlayer .point").count() >= 500
     assert opened.locator("#chart .legendtext").all_text_contents()[:3] == ["8", "12", "16"]
@@ -301,6 +302,138 @@ def test_a_study_without_trials_opens(context: BrowserContext, tmp_path: Path) -
     path.write_text(page(StudyRecord("new", reference().objectives, [])), encoding="utf-8")
     for shown in _open(context, path):
         assert "No trained trial fits" in text_of(shown, "#best-that-fits")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyRecord, Path]:
+    """A study for the int8 model, one trial pruned, and its page."""
+    record = quantized(60)
+    first = next(row for row in record.rows if row.state == State.FINISHED)
+    rows = [pruned(row) if row is first else row for row in record.rows]
+    record = dataclasses.replace(record, rows=rows)
+    path = tmp_path_factory.mktemp("page") / "int8.html"
+    path.write_text(page(record, BOARDS), encoding="utf-8")
+    return record, path
+
+
+@pytest.fixture
+def int8(context: BrowserContext, small: tuple[StudyRecord, Path]) -> Iterator[Page]:
+    """The page of the int8 study, opened afresh."""
+    yield from _open(context, small[1])
+
+
+def test_an_int8_study_opens_on_its_int8_model(int8: Page, small: tuple[StudyRecord, Path]) -> None:
+    """Data type, axes, limits, columns, best and front are of the model that ships."""
+    record, _ = small
+    top = best(record.rows, record.objectives)
+    assert top is not None
+    assert int8.input_value("#dtype") == "int8"
+    assert int8.input_value("#x") == "footprint/rom_bytes_int8"
+    assert int8.input_value("#y") == "val/accuracy_int8"
+    assert int8.locator("#chart .xtitle").text_content() == "ROM int8"
+    assert int8.inner_text("#flash-limit") == "300.00 kB"
+    assert int8.inner_text("#limits .limit >> nth=0").startswith("ROM (flash), int8")
+    assert int8.inner_text("#best") == top.name
+    assert int8.locator("#chart .shapelayer path").count() == 1  # the study's ROM limit
+    heads = int8.locator("#trials th").all_inner_texts()
+    assert heads[4:9] == ["accuracy int8", "MACC int8", "parameters int8", "ROM int8", "RAM int8"]
+    marked = int8.evaluate("study.rows.filter((row) => row.member).map((row) => row.trial)")
+    assert sorted(marked) == sorted(row.trial for row in record.front())
+    assert "The study's front on boards, int8" in text_of(int8, "#matrix")
+
+
+def test_the_other_data_type_is_a_choice_and_reset_undoes_it(
+    int8: Page, small: tuple[StudyRecord, Path]
+) -> None:
+    """As ``report --dtype float32``: axes, columns, verdicts, best; then the study's own again."""
+    record, _ = small
+    single = redeploy(record, "float32")
+    int8.select_option("#dtype", "float32")
+    settle(int8)
+    assert int8.input_value("#x") == "footprint/rom_bytes"
+    assert int8.input_value("#y") == "val/accuracy_best"
+    top = best(single.rows, single.objectives)
+    assert top is not None
+    assert int8.inner_text("#best") == top.name
+    fitting = [row for row in single.rows if row.feasible]
+    assert int8.locator("#trials tbody tr.fits").count() == len(fitting)
+    assert f"{len(fitting)} of " in text_of(int8, "#best-that-fits")
+    assert "ROM" in int8.locator("#trials th").all_inner_texts()
+    marked = int8.evaluate("study.rows.filter((row) => row.member).map((row) => row.trial)")
+    assert sorted(marked) == sorted(row.trial for row in single.front())
+    int8.click("#reset")
+    settle(int8)
+    assert int8.input_value("#dtype") == "int8"
+    assert int8.inner_text("#best") == getattr(best(record.rows, record.objectives), "name", None)
+
+
+def test_a_pruned_trial_has_its_reason_and_its_curve_so_far(
+    int8: Page, small: tuple[StudyRecord, Path]
+) -> None:
+    """In the table and in the detail: two epochs of two curves."""
+    row = next(row for row in small[0].rows if row.state == State.PRUNED)
+    line = int8.locator(f"#trials tbody tr[data-trial='{row.trial}']")
+    assert line.locator("td.verdict").inner_text() == f"pruned: {row.reason}"
+    line.click()
+    settle(int8)
+    assert text_of(int8, "#detail-verdict") == f"pruned: {row.reason}"
+    assert int8.locator("#curves .scatterlayer .point").count() == 2 * 2
+
+
+def test_a_refused_trial_shows_its_reason_and_its_footprint(
+    int8: Page, small: tuple[StudyRecord, Path]
+) -> None:
+    """It has no run, no curve and no layers; its detail says why it was refused."""
+    row = next(row for row in small[0].rows if row.state == State.REFUSED)
+    int8.locator(f"#trials tbody tr[data-trial='{row.trial}']").click()
+    settle(int8)
+    assert text_of(int8, "#detail-verdict") == f"refused: {row.reason}"
+    assert "ROM int8\t" in text_of(int8, "#facts")
+    assert not int8.locator("#curves").is_visible()
+    assert int8.locator("#layers tr").count() == 0
+
+
+def test_a_limit_on_the_other_model_is_a_slider_of_its_own(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    """A float32 limit in a study that ships int8: named so, and set at the start."""
+    record = dataclasses.replace(quantized(20), budget={"rom_bytes": 700_000})
+    path = tmp_path / "mixed.html"
+    path.write_text(page(record), encoding="utf-8")
+    for shown in _open(context, path):
+        assert shown.inner_text("#rom_bytes-limit") == "700.00 kB"
+        assert "ROM float32" in text_of(shown, "#limits")
+        assert shown.inner_text("#flash-limit") == "no limit"
+
+
+def test_three_thousand_refused_trials_wait_until_they_are_asked_for(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    """3,200 rows under 6 MB: the table begins with the 200 that were trained."""
+    path = tmp_path / "crowded.html"
+    start = time.perf_counter()
+    path.write_text(page(crowded(), BOARDS), encoding="utf-8")
+    assert time.perf_counter() - start < 5
+    assert path.stat().st_size < 6_000_000
+    for shown in _open(context, path):
+        assert shown.locator("#trials tbody tr").count() == 200
+        assert "the 3,000 refused before training too" in text_of(shown, "#list")
+        shown.check("#refused")
+        settle(shown)
+        assert shown.locator("#trials tbody tr").count() == 3200
+        assert "is over" in shown.locator("#trials td.verdict").nth(1).inner_text()
+
+
+def test_no_metric_is_named_in_a_script() -> None:
+    """The table of metrics goes with the data; what is a row there is no word of the page."""
+    from edgebench.metrics import METRICS
+    from edgebench.report.page import SCRIPTS, WEB
+
+    for script in SCRIPTS:
+        text = (WEB / script).read_text(encoding="utf-8")
+        assert not [name for name in METRICS if name in text]
+        assert "_int8" not in text
+        assert "footprint" not in text
 
 
 def test_every_move_is_answered_within_a_blink(opened: Page) -> None:

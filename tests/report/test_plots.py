@@ -8,7 +8,7 @@ import io
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from report_studies import reference, synthetic
+from report_studies import pruned, quantized, reference, synthetic
 
 from edgebench.record import Objective, StudyRecord
 from edgebench.report import Board
@@ -98,6 +98,41 @@ def test_curves_of_unequal_length_are_drawn() -> None:
         for i, row in enumerate(record.rows)
     ]
     assert _drawn(learning_curves(dataclasses.replace(record, rows=rows)))
+
+
+def test_an_int8_study_is_drawn_in_int8() -> None:
+    """Axes, points and limits of the model that ships; the files keep their names."""
+    record = quantized(60)
+    names = [stem for stem, _ in figures(record, BOARDS)]
+    assert names[:3] == ["accuracy-rom", "accuracy-ram", "accuracy-macc"]
+    axes = trade_off(record, "footprint/rom_bytes_int8", BOARDS).axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("ROM int8", "accuracy int8")
+    drawn = {one.get_label(): np.asarray(one.get_offsets()) for one in axes.collections}
+    points = {tuple(p) for family in ("gap", "vgg") for p in drawn[family]}
+    assert points == {
+        (row.metrics["footprint/rom_bytes_int8"], row.metrics["val/accuracy_int8"])
+        for row in record.rows
+        if row.feasible
+    }
+    edges = {line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == "--"}
+    assert 300_000 in edges  # the study's own limit
+    assert 65_536 in edges  # the small board's flash
+
+
+def test_a_pruned_curve_is_drawn_and_in_no_median() -> None:
+    """Dotted, with a cross at its end; the median is that of the trials that went on."""
+    record = synthetic(40)
+    trained = [row for row in record.rows if row.curves and row.params["model.family"] == "gap"]
+    first = trained[0]
+    rows = [pruned(row) if row is first else row for row in record.rows]
+    axes = learning_curves(dataclasses.replace(record, rows=rows)).axes[0]
+    [line] = [one for one in axes.lines if str(one.get_label()).startswith("gap, median")]
+    others = [row.curves["val/accuracy"] for row in trained[1:]]
+    assert list(line.get_ydata()) == pytest.approx(np.median(others, axis=0))
+    assert line.get_label() == f"gap, median of {len(others)}"
+    [dotted] = [one for one in axes.lines if one.get_linestyle() == ":"]
+    assert list(dotted.get_ydata()) == list(first.curves["val/accuracy"][:2])
+    assert axes.get_ylabel() == "validation accuracy"
 
 
 def test_the_hypervolume_drawn_is_the_progress() -> None:

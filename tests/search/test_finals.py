@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -9,6 +10,8 @@ import os
 import re
 import shutil
 import signal
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,22 +22,20 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 from conftest import Stores
-from edgebench.search.worker import Facts
 from mlflow_study import write_study
 from report_studies import synthetic
 from scipy import stats
 
-from edgebench import data, export
+from edgebench import data, export, space
 from edgebench.cli._running import watched
 from edgebench.cli.finalize import command
 from edgebench.errors import CheckFailed, EdgebenchError
-from edgebench.record import StudyRecord
+from edgebench.record import Facts, Opening, Row, State, StudyRecord
 from edgebench.report import Finals, front, notes, table_one
-from edgebench.search import finalize, study
-from edgebench.search.study import Event, Settings
-from edgebench.space import file as sweep
-from edgebench.tracking import store as tracking
-from edgebench.trial import Outcome, preprocessing
+from edgebench.search import Event, Settings, finalize
+from edgebench.tracking import StudyLog, experiment_id_of, read_study
+from edgebench.tracking.openings import TAG
+from edgebench.trial import Gate, Outcome, preprocessing
 
 CONTENT: dict[str, Any] = {
     "name": "try",
@@ -78,7 +79,11 @@ class Tried:
 
 def settings(stores: Stores) -> Settings:
     """Run beside the stores."""
-    return Settings(stores.storage, stores.tracking_uri, stores.folder.parent / "data")
+    return Settings(
+        storage=stores.storage,
+        tracking_uri=stores.tracking_uri,
+        data_dir=stores.folder.parent / "data",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -106,34 +111,42 @@ def tried(empty_stores: Path, tmp_path_factory: pytest.TempPathFactory) -> Tried
 
 def _record(stores: Stores) -> StudyRecord:
     """Write a sweep of three trials as one that trained them: the third is dominated."""
-    built = sweep.build(CONTENT)
-    log = tracking.StudyLog(stores.tracking_uri, "try")
-    log.begin_sweep(built, _facts())
+    built = space.build(CONTENT)
+    log = StudyLog(stores.tracking_uri, "try")
+    log.begin_sweep(built, _facts(), "st")
     accuracies, sizes = (0.75, 0.95, 0.7), (18_026, 22_090, 26_154)
+    gate = Gate(None)
     for number, config in enumerate(built.configurations() or []):
-        run_id = log.begin_trial(number, config, f"trial-{number:04d}-{config.label(built.varied)}")
+        name = f"trial-{number:04d}-{config.label(built.varied)}"
+        run_id = log.begin_trial(number, config, name, gate)
         metrics = {"val/accuracy_best": accuracies[number], "test/accuracy": 0.5}
         metrics["footprint/rom_bytes"] = sizes[number]
-        log.end_trial(run_id, config, _facts(), Outcome("finished", metrics=metrics))
+        row = Row(number, run_id, name, State.FINISHED, None, config.params, metrics)
+        log.end_trial(row, config, _facts(), gate, Outcome(State.FINISHED, metrics=metrics))
     log.end_sweep("FINISHED", {})
-    return tracking.read_study("try", tracking_uri=stores.tracking_uri)
+    return read_study("try", tracking_uri=stores.tracking_uri)
 
 
 def _facts() -> Facts:
     """Return what a worker would find."""
     found = data.load("synthetic", seed=CONTENT["seed"])
-    sizes = {name: len(getattr(found, name)) for name in ("train", "validation", "test")}
     names = (found.input_shape, found.classes, found.mean, found.std, found.name, found.digest)
-    return Facts(*names, sizes, {"device": "cpu"})
+    return Facts(*names, found.sizes, {"device": "cpu"})
 
 
 def _leave_running(stores: Stores, swept: StudyRecord) -> str:
     """Begin a final run and say no more, as a process that was killed."""
-    log = tracking.StudyLog(stores.tracking_uri, "try")
+    log = StudyLog(stores.tracking_uri, "try")
     log.begin_finals()
     row = swept.rows[0]
     config, _ = log.recorded(row.run_id)
-    return log.begin_final(row.trial, dataclasses.replace(config, seed=SEEDS[0]), _facts(), "cut")
+    return log.begin_final(row.trial, config.with_seed(SEEDS[0]), _facts(), "cut", Gate(None))
+
+
+def _forget_openings(log: StudyLog) -> None:
+    """Leave a study as one whose test split was never opened."""
+    for index, _ in enumerate(log.openings()):
+        log.client.delete_experiment_tag(log.experiment_id, f"{TAG}{index:05d}")
 
 
 def test_what_finished_before_a_cut_is_not_trained_again(tried: Tried) -> None:
@@ -144,7 +157,7 @@ def test_what_finished_before_a_cut_is_not_trained_again(tried: Tried) -> None:
     assert not set(ended) & set(after)
     assert (tried.went_on[-1].done, tried.went_on[-1].total) == (4, 4)
     runs = mlflow.MlflowClient(tried.stores.tracking_uri).search_runs(
-        [tracking.experiment_id_of("try", tried.stores.tracking_uri)], "tags.kind = 'final'"
+        [experiment_id_of("try", tried.stores.tracking_uri)], "tags.kind = 'final'"
     )
     assert sorted(run.info.status for run in runs) == ["FINISHED"] * 4 + ["KILLED"] * 2
     [killed] = [run for run in runs if run.info.run_id == tried.left_running]
@@ -163,21 +176,21 @@ def test_finals_are_no_trials(tried: Tried) -> None:
             assert tags["edgebench.state"] == "finished"
             parent = client.get_run(tags["mlflow.parentRunId"])
             assert (parent.data.tags["kind"], parent.info.status) == ("sweep", "FINISHED")
-    now = tracking.read_study("try", tracking_uri=tried.stores.tracking_uri)
+    now = read_study("try", tracking_uri=tried.stores.tracking_uri)
     kept = [
         dataclasses.replace(
             row, metrics={n: v for n, v in row.metrics.items() if not n.startswith("final/")}
         )
         for row in now.rows
     ]
-    assert kept == tried.swept.rows
+    assert tuple(kept) == tried.swept.rows
 
 
 def test_accuracies_are_those_of_the_same_split(tried: Tried) -> None:
     """ONNX Runtime on the sweep's validation images and on the test images gives the same."""
     dataset = data.load("synthetic", seed=CONTENT["seed"])
     pre = preprocessing(dataset)
-    log = tracking.StudyLog(tried.stores.tracking_uri, "try")
+    log = StudyLog(tried.stores.tracking_uri, "try")
     for member in tried.finals.members:
         for run in member.finished:
             model = log.model_of(run.run_id)
@@ -185,13 +198,13 @@ def test_accuracies_are_those_of_the_same_split(tried: Tried) -> None:
                 ("val/accuracy_best", dataset.validation),
                 ("test/accuracy", dataset._test),
             ):
-                logits = export.answers(model, pre.apply(split.images.numpy()))
+                logits = export.onnx_logits(model, pre.apply(split.images.numpy()))
                 correct = (logits.argmax(1) == split.labels.numpy()).mean()
                 assert run.metrics[metric] == pytest.approx(correct, abs=1e-12)
-            quantised = export.answers(
+            quantized = export.onnx_logits(
                 log.model_of(run.run_id, "model-int8"), pre.apply(dataset._test.images.numpy())
             )
-            correct = (quantised.argmax(1) == dataset._test.labels.numpy()).mean()
+            correct = (quantized.argmax(1) == dataset._test.labels.numpy()).mean()
             assert run.metrics["test/accuracy_int8"] == pytest.approx(correct, abs=1e-12)
 
 
@@ -218,7 +231,7 @@ def test_the_members_runs_carry_means_and_intervals(tried: Tried) -> None:
 
 def test_the_report_shows_the_means_beside_what_the_search_saw(tried: Tried) -> None:
     """In the table of the front, with the interval and the seeds behind it; the notes say which."""
-    record = tracking.read_study("try", tracking_uri=tried.stores.tracking_uri)
+    record = read_study("try", tracking_uri=tried.stores.tracking_uri)
     by_title = {str(row[""]): row for row in table_one(record)}
     for member in tried.finals.members:
         name, mean = member.row.name, member.mean("test/accuracy")
@@ -246,7 +259,7 @@ def test_a_second_opening_is_refused_before_anything_is_trained(tried: Tried) ->
         "once more, which is recorded too"
     )
     assert events == []
-    assert tracking.StudyLog(tried.stores.tracking_uri, "try").openings() == [opening]
+    assert StudyLog(tried.stores.tracking_uri, "try").openings() == [opening]
     assert {name: opening[name] for name in opening if name != "when"} == {
         "by": "finalize", "seeds": SEEDS, "again": False, "complete": True,
         "trials": sorted(member.row.trial for member in tried.finals.members),
@@ -256,9 +269,10 @@ def test_a_second_opening_is_refused_before_anything_is_trained(tried: Tried) ->
 def test_an_opening_that_was_cut_off_is_gone_on_with(tried: Tried, tmp_path: Path) -> None:
     """The same seeds end it, and it keeps its time; other seeds would be another opening."""
     stores = _copy(tried, tmp_path)
-    log = tracking.StudyLog(stores.tracking_uri, "try")
+    log = StudyLog(stores.tracking_uri, "try")
     [opening] = log.openings()
-    log.record_openings([opening | {"complete": False}])
+    details = {n: v for n, v in opening.items() if n not in {"when", "by"}} | {"complete": False}
+    log.record_opening(0, Opening(opening["when"], opening["by"], details))
     with pytest.raises(EdgebenchError, match="was opened on"):
         finalize("try", settings(stores), print, seeds=3)
     events: list[Event] = []
@@ -286,26 +300,39 @@ def test_again_is_recorded_and_repeats_no_training(tried: Tried, tmp_path: Path)
     assert ran.stderr == ""  # nothing was trained
 
 
+def _kill_workers(killing: threading.Event) -> None:
+    """Kill every worker process as soon as it is there, until told otherwise."""
+    while killing.is_set():
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "spawn_main" in " ".join(child.cmdline()):
+                    child.kill()
+        time.sleep(0.05)
+
+
 def test_workers_that_die_are_failed_finals(tried: Tried, tmp_path: Path) -> None:
     """Where none is left it is a failed check, the test split stays closed; failures repeat."""
     stores = _copy(tried, tmp_path)
-    log = tracking.StudyLog(stores.tracking_uri, "try")
-    log.record_openings([])
+    log = StudyLog(stores.tracking_uri, "try")
+    _forget_openings(log)
     for run_id in [run.run_id for run in log.finals().values()]:
         log.client.delete_run(run_id)
     events: list[Event] = []
+    killing = threading.Event()
 
     def kill(event: Event) -> None:
         events.append(event)
-        if event.kind == "started":
-            for child in psutil.Process().children():
-                if "spawn_main" in " ".join(child.cmdline()):
-                    child.kill()
+        if event.kind == "started" and not killing.is_set():
+            killing.set()
+            threading.Thread(target=_kill_workers, args=(killing,), daemon=True).start()
 
-    with pytest.raises(CheckFailed) as caught:
-        finalize("try", settings(stores), kill, seeds=1)
+    try:
+        with pytest.raises(CheckFailed) as caught:
+            finalize("try", settings(stores), kill, seeds=1)
+    finally:
+        killing.clear()
     assert caught.value.exit_code == 1
-    reason = "the worker process ended with signal 9 (out of memory?)"
+    reason = "the worker process ended with signal 9 (out of memory?), 2 times"
     assert caught.value.mistakes[0] == (
         "no final run of 'try' finished; the test split stays closed"
     )
@@ -319,8 +346,8 @@ def test_workers_that_die_are_failed_finals(tried: Tried, tmp_path: Path) -> Non
 def test_other_images_are_refused_by_their_digest(tried: Tried, tmp_path: Path) -> None:
     """Before anything is trained; the message has both digests."""
     stores = _copy(tried, tmp_path)
-    log = tracking.StudyLog(stores.tracking_uri, "try")
-    log.record_openings([])
+    log = StudyLog(stores.tracking_uri, "try")
+    _forget_openings(log)
     before = len(log._runs(""))
     recorded = data.load("synthetic", seed=CONTENT["seed"]).digest
     with pytest.raises(EdgebenchError) as caught:
@@ -344,7 +371,7 @@ def test_mistakes_are_one_message(tried: Tried, tmp_path: Path) -> None:
             run(stores, *words)
         assert str(caught.value) == message
     with (
-        study.alone("try", stores.storage),
+        settings(stores).alone("try"),
         pytest.raises(EdgebenchError, match=r"^the study 'try' is being run by another process"),
     ):
         run(stores, "try")

@@ -11,14 +11,15 @@ import zlib
 from pathlib import Path
 
 import pytest
+from conftest import Stores
 from mlflow_study import write_study
-from report_studies import reference, synthetic
+from report_studies import crowded, reference, synthetic
 
 from edgebench.record import StudyRecord
+from edgebench.tracking import read_study
 from edgebench.tracking.views import (
     LONGEST_NOTE,
     comparison_url,
-    describe,
     front_url,
     links,
     log_pictures,
@@ -107,9 +108,12 @@ def test_a_long_note_is_cut_at_a_row_and_says_where_the_rest_is() -> None:
     assert all(line.endswith("|") for line in text.splitlines() if line.startswith("|"))
 
 
-def test_note_and_view_are_written_to_a_real_store(tmp_path: Path) -> None:
-    """Read back: the note is the note, the view unpacks to the state that the UI reads."""
-    client, experiment_id, record = write_study(tmp_path, synthetic(12))
+def test_note_and_view_are_written_to_a_real_store(stores: Stores) -> None:
+    """Read back: the note is the note, the view unpacks to the state that the UI reads.
+
+    The list of runs has the nine that were trained, and none of the three that were refused.
+    """
+    client, experiment_id, record = write_study(stores.folder, synthetic(12))
     assert refresh(client, experiment_id, record)
     tags = client.get_experiment(experiment_id).tags
     assert tags["mlflow.note.content"] == note(record)
@@ -124,24 +128,25 @@ def test_note_and_view_are_written_to_a_real_store(tmp_path: Path) -> None:
         ("footprint/macc", "val/accuracy_best"),
     ]
     found = client.search_runs([experiment_id], "tags.kind = 'trial'")
-    assert len(found) == 12
+    assert [run.info.run_id for run in found if run.data.tags["fits"] == "yes"] == [
+        row.run_id for row in reversed(record.rows) if row.state == "finished"
+    ]
+    assert len(found) == 9
 
 
-def test_a_run_is_described_in_the_store(tmp_path: Path) -> None:
-    """The table row as the run's description; a run that is not there is logged, not raised."""
-    client, _, record = write_study(tmp_path, synthetic(2))
-    refused = dataclasses.replace(record.rows[0], state="failed", reason="the loss is NaN")
-    assert describe(client, refused, record)
-    tags = client.get_run(refused.run_id).data.tags
-    assert tags["fits"] == "failed: the loss is NaN"
-    assert "failed: the loss is NaN" in tags["mlflow.note.content"]
-    assert not describe(client, dataclasses.replace(refused, run_id="gone"), record)
+def test_many_refused_trials_do_not_fill_the_note() -> None:
+    """The trained ones are in it; the refused are counted by the figure that they are over."""
+    text = note(crowded(30, 3000))
+    assert "3,000 trials were refused before training: " in text
+    assert "refused: R" not in text
+    assert text.count("| yes |") == 30
 
 
-def test_pictures_are_logged_on_the_sweeps_run(tmp_path: Path) -> None:
+def test_pictures_are_logged_on_the_sweeps_run(stores: Stores) -> None:
     """The three trade-offs, the learning curves and the hypervolume, as artifacts."""
-    client, experiment_id, record = write_study(tmp_path, synthetic(6))
+    client, experiment_id, record = write_study(stores.folder, synthetic(6))
     [parent] = client.search_runs([experiment_id], "tags.kind = 'sweep'")
+    record = read_study(record.study, tracking_uri=stores.tracking_uri, details=True)
     assert log_pictures(client, parent.info.run_id, dataclasses.replace(record, classes=()))
     logged = {Path(one.path).stem for one in client.list_artifacts(parent.info.run_id, "pictures")}
     expected = {"accuracy-rom", "accuracy-ram", "accuracy-macc", "learning-curves", "hypervolume"}
@@ -150,10 +155,10 @@ def test_pictures_are_logged_on_the_sweeps_run(tmp_path: Path) -> None:
 
 
 def test_a_view_that_cannot_be_written_fails_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    stores: Stores, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An experiment that does not exist is logged, not raised."""
-    client, _, record = write_study(tmp_path, synthetic(2))
+    client, _, record = write_study(stores.folder, synthetic(2))
     with caplog.at_level(logging.WARNING):
         assert not refresh(client, "999", record)
     assert "the MLflow view of synthetic-2 was not refreshed" in caplog.text

@@ -125,6 +125,42 @@ def test_about_half_of_the_images_are_mirrored() -> None:
     assert 150 < int(straight.sum()) < 250
 
 
+def test_a_square_of_the_mean_colour_is_cut_out() -> None:
+    """At most size x size pixels, all of one square, all of the mean; the others stay."""
+    images = pixels(30, 12)
+    mean = [round(255 * one) for one in dataset_of(images).channel_mean]
+    shown = changed("cutout", images, cutout_size=4)
+    for before, after in zip(images, shown, strict=True):
+        other = (before != after).any(0)
+        rows, columns = other.any(1).nonzero().flatten(), other.any(0).nonzero().flatten()
+        assert rows.max() - rows.min() < 4
+        assert columns.max() - columns.min() < 4
+        assert after[:, other].T.tolist() == [mean] * int(other.sum())
+    assert (images != shown).any(1).sum((1, 2)).unique().numel() > 1  # some lie partly outside
+
+
+def test_no_rotation_shift_or_scale_is_the_image() -> None:
+    """The map of an affine change is then the identity."""
+    images = pixels(4, 9)
+    nothing = {"affine_rotation": 0.0, "affine_translation": 0.0, "affine_scale": 0.0}
+    assert torch.equal(changed("affine", images, **nothing), images)
+
+
+def test_an_affine_change_keeps_its_limits() -> None:
+    """The centre of a bright spot moves by at most the share of the size, along each axis."""
+    images = torch.zeros(60, 1, 21, 21, dtype=torch.uint8)
+    images[:, :, 9:12, 9:12] = 255
+    limits = {"affine_rotation": 30.0, "affine_translation": 0.2, "affine_scale": 0.0}
+    shown = changed("affine", images, **limits).double()[:, 0]
+    weight = shown / shown.sum((1, 2), keepdim=True)
+    places = torch.arange(21, dtype=torch.double)
+    down = (weight.sum(2) * places).sum(1) - 10
+    right = (weight.sum(1) * places).sum(1) - 10
+    # A shift is taken before the rotation: its length is at most sqrt(2) x 0.2 x 21.
+    moved = torch.hypot(down, right)
+    assert 3 < float(moved.max()) <= 2**0.5 * 0.2 * 21 + 0.1
+
+
 def epoch(
     images: torch.Tensor, batch_size: int, generator: torch.Generator, name: str = "none"
 ) -> Any:

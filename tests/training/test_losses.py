@@ -43,3 +43,25 @@ def test_cross_entropy_of_guessing() -> None:
         torch.tensor([[1.0, 0.0]]), torch.tensor([0]), label_smoothing=0.2
     )
     assert float(one) == pytest.approx(math.log(1 + math.e) - 0.9)  # 0.9 x 1 + 0.1 x 0
+
+
+def test_the_other_losses_by_hand() -> None:
+    """Probabilities 0.75 and 0.25: the label is the first class."""
+    logits, labels = torch.tensor([[math.log(3), 0.0]]), torch.tensor([0])
+    assert float(LOSSES["mse"](logits, labels)) == pytest.approx(0.25**2 + 0.25**2)
+    # max(0, 2 - ln 3) over one other class, divided by two classes.
+    margin = LOSSES["multi_margin"](logits, labels, margin=2.0)
+    assert float(margin) == pytest.approx((2 - math.log(3)) / 2)
+    for gamma in (0.0, 2.0):
+        loss = LOSSES["focal"](logits, labels, focal_gamma=gamma)
+        assert float(loss) == pytest.approx(-(0.25**gamma) * math.log(0.75))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_sure_answer_has_a_finite_gradient(name: str) -> None:
+    """Right or wrong by a hundred."""
+    for sign in (1.0, -1.0):
+        logits = torch.tensor([[sign * 100.0, 0.0]], requires_grad=True)
+        LOSSES[name](logits, torch.tensor([0])).backward()
+        assert logits.grad is not None
+        assert torch.isfinite(logits.grad).all()

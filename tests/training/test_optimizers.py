@@ -10,8 +10,6 @@ from edgebench.registry import bind, options
 from edgebench.training import OPTIMIZERS, Recipe
 from edgebench.training.loop import optimization
 
-SHAPE = (1, 1, 3)
-
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_known_loss_is_lowered(name: str) -> None:
@@ -63,7 +61,7 @@ def test_weight_decay_is_what_a_step_takes_off_whatever_the_rate(rate: float) ->
     recipe = Recipe(**bind(Recipe, {"learning_rate": rate, "weight_decay": 0.01}))
     layer = nn.Linear(3, 2)
     before = layer.weight.detach().clone()
-    optimizer, scheduler = optimization(layer, SHAPE, recipe, 2)
+    optimizer, scheduler = optimization(layer, list(layer.parameters()), recipe, 2)
     for expected in (0.99, 0.99 * (1 - 0.01 * 0.5)):
         for parameter in layer.parameters():
             parameter.grad = torch.zeros_like(parameter)
@@ -93,3 +91,33 @@ def test_plain_descent_has_no_momentum() -> None:
         weight.grad = torch.ones(1, 1)
         optimizer.step()
         assert float(weight.detach()) == pytest.approx(-0.1 * total)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_muon_steps_a_filter_as_a_row(layout: torch.memory_format) -> None:
+    """A convolution's step is that of PyTorch's Muon on the flattened weight, in any layout."""
+    torch.manual_seed(0)
+    values, slope = torch.randn(4, 3, 3, 3), torch.randn(4, 3, 3, 3)
+    weight = nn.Parameter(values.clone(memory_format=layout))
+    flat = nn.Parameter(values.flatten(1).clone())
+    ours = OPTIMIZERS["muon"]([weight], [], 0.1, weight_decay=0.0)
+    theirs = torch.optim.Muon(
+        [flat], lr=0.1, weight_decay=0.0, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    for _ in range(3):
+        weight.grad, flat.grad = slope.clone(memory_format=layout), slope.flatten(1).clone()
+        ours.step()
+        theirs.step()
+    torch.testing.assert_close(weight.detach().flatten(1), flat.detach())
+    assert not torch.equal(weight.detach(), values)
+
+
+def test_muon_steps_vectors_as_adamw() -> None:
+    """A bias is no matrix."""
+    bias, other = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+    ours = OPTIMIZERS["muon"]([], [bias], 0.1)
+    theirs = torch.optim.AdamW([other], lr=0.1, weight_decay=0.0)
+    for optimizer, vector in ((ours, bias), (theirs, other)):
+        vector.grad = torch.tensor([1.0, -2.0, 3.0])
+        optimizer.step()
+    torch.testing.assert_close(bias, other)

@@ -16,7 +16,9 @@ from edgebench.models import MODELS
 from edgebench.registry import bind
 from edgebench.training import Epoch, Observer, Recipe, Step, Stop, TrainingFailed
 from edgebench.training import loop as training
-from edgebench.training.batches import normalizer
+from edgebench.training.batches import mixed, normalizer
+from edgebench.training.device import choose_device, computes_bfloat16, resolve_precision
+from edgebench.training.regularization import regularize
 
 CPU = torch.device("cpu")
 GOLDEN_NORMS = [
@@ -214,17 +216,140 @@ def test_running_out_of_memory_is_a_reason(dataset: Dataset) -> None:
 
 def test_precision_asks_the_hardware() -> None:
     """``auto`` follows what the processor says it computes; an explicit wish is obeyed."""
-    able = training.computes_bfloat16(CPU)
+    able = computes_bfloat16(CPU)
     flags = torch.cpu.get_capabilities()
     assert able == any(flags.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    assert training.resolve_precision("auto", CPU) == ("bfloat16" if able else "float32")
-    assert training.resolve_precision("float32", CPU) == "float32"
+    assert resolve_precision("auto", CPU) == ("bfloat16" if able else "float32")
+    assert resolve_precision("float32", CPU) == "float32"
 
 
 def test_a_missing_gpu_is_the_users_mistake() -> None:
     """``--device cuda`` where there is none."""
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    assert training.choose_device("auto") == CPU
+    assert choose_device("auto") == CPU
     with pytest.raises(EdgebenchError, match="--device cuda: PyTorch sees no CUDA device here"):
-        training.choose_device("cuda")
+        choose_device("cuda")
+
+
+def test_regularization_is_the_gradient_of_the_norms() -> None:
+    """Against PyTorch's gradient of ``l1 sum |w| + l2 sum w^2``; without a gradient, nothing."""
+    weights = [torch.nn.Parameter(torch.randn(3, 2)) for _ in range(2)]
+    idle = torch.nn.Parameter(torch.ones(1))
+    for l1, l2 in ((0.1, 0.0), (0.0, 0.2), (0.1, 0.2)):
+        penalty = sum(l1 * weight.abs().sum() + l2 * weight.square().sum() for weight in weights)
+        assert isinstance(penalty, torch.Tensor)
+        expected = torch.autograd.grad(penalty, weights)
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        regularize([*weights, idle], l1, l2)
+        for weight, gradient in zip(weights, expected, strict=True):
+            torch.testing.assert_close(weight.grad, 1 + gradient)
+    regularize([idle], 0.1, 0.1)
+    assert idle.grad is None
+
+
+def test_regularized_weights_are_smaller(dataset: Dataset) -> None:
+    """Of the layers that no norm follows, and more so the stronger it is."""
+    sizes = []
+    for given in ({}, {"l2": 0.01}, {"l2": 0.1}, {"l1": 0.01}):
+        _, model = fit(dataset, recipe(optimizer="sgd", momentum=0.0, weight_decay=0.0, **given))
+        dense = next(one for one in model.modules() if isinstance(one, torch.nn.Linear))
+        sizes.append(float(dense.weight.detach().norm()))
+    assert sizes[0] > sizes[1] > sizes[2]
+    assert sizes[0] > sizes[3]
+
+
+def test_the_last_epoch_may_be_kept(dataset: Dataset) -> None:
+    """Whatever its accuracy, and the result is that epoch's."""
+    result, model = fit(dataset, recipe(epochs=4, learning_rate=0.05, kept_epoch="last"))
+    assert result.best_epoch == 4
+    assert result.best_accuracy == result.curve[-1]["val/accuracy"]
+    normalize = normalizer(dataset.mean, dataset.std, CPU)
+    assert training.evaluate(model, dataset.validation, normalize)[1] == result.best_accuracy
+
+
+class Weights(Observer):
+    """Keeps the dense layer's weight before each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[torch.Tensor] = []
+
+    def on_step(self, step: Step) -> None:
+        """Copy it."""
+        dense = next(one for one in step.model.modules() if isinstance(one, torch.nn.Linear))
+        self.seen.append(dense.weight.detach().clone())
+
+
+def test_the_average_of_the_weights_is_judged_and_kept(dataset: Dataset) -> None:
+    """The first step's weights, then each step's share of a tenth; training itself is unchanged."""
+    watched = Weights()
+    given = recipe(epochs=2, ema_decay=0.9, kept_epoch="last")
+    result, model = fit(dataset, given, observers=[watched])
+    plain = Weights()
+    other, trained = fit(dataset, recipe(epochs=2, kept_epoch="last"), observers=[plain])
+    assert all(torch.equal(*pair) for pair in zip(watched.seen, plain.seen, strict=True))
+    last = next(one for one in trained.modules() if isinstance(one, torch.nn.Linear))
+    after = [*plain.seen[1:], last.weight.detach()]
+    average = after[0]
+    for weight in after[1:]:
+        average = 0.9 * average + 0.1 * weight
+    dense = next(one for one in model.modules() if isinstance(one, torch.nn.Linear))
+    torch.testing.assert_close(dense.weight.detach(), average)
+    assert result.curve[0]["train/loss"] == other.curve[0]["train/loss"]
+    assert result.curve[0]["val/loss"] != other.curve[0]["val/loss"]
+
+
+def test_precise_statistics_are_the_training_splits(dataset: Dataset) -> None:
+    """The first norm's mean and variance are those of the first convolution's outputs.
+
+    The mean over batches of their variances is the variance but for what the batches' means differ.
+    """
+    given = recipe(norm_statistics="precise", epochs=1)
+    _, model = fit(dataset, given)
+    conv, norm = list(model.modules())[2:4]
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    images = normalizer(dataset.mean, dataset.std, CPU)(dataset.train.images)
+    with torch.no_grad():
+        outputs = conv(images)
+    torch.testing.assert_close(norm.running_mean, outputs.mean((0, 2, 3)), rtol=0.01, atol=0.01)
+    torch.testing.assert_close(norm.running_var, outputs.var((0, 2, 3)), rtol=0.02, atol=0.01)
+    assert norm.momentum == 0.1
+
+
+def test_mixed_images_have_mixed_losses() -> None:
+    """The blend of two images costs the blend of two losses, by one share in 0..1."""
+    torch.manual_seed(0)
+    inputs, labels = torch.eye(4).view(4, 4, 1, 1), torch.tensor([0, 1, 2, 3])
+    logits = torch.randn(4, 4)
+    criterion = torch.nn.functional.cross_entropy
+    for alpha in (0.2, 1.0):
+        blended, loss = mixed(inputs, criterion, alpha)
+        share = float(blended[0, 0])
+        assert 0 <= share <= 1
+        torch.testing.assert_close(blended, share * inputs + (1 - share) * inputs.flip(0))
+        expected = share * criterion(logits, labels)
+        expected += (1 - share) * criterion(logits, labels.flip(0))
+        torch.testing.assert_close(loss(logits, labels), expected)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"mixup": 0.2},
+        {"ema_decay": 0.8},
+        {"norm_statistics": "precise"},
+        {"loss": "mse", "optimizer": "adam"},
+        {"loss": "multi_margin", "optimizer": "rmsprop", "warmup": 0.2},
+        {"loss": "focal", "optimizer": "muon"},
+        {"optimizer": "adagrad", "learning_rate": 0.03, "schedule": "cyclical"},
+    ],
+    ids="-".join,
+)
+def test_what_a_recipe_may_add_learns_and_follows_the_seed(
+    dataset: Dataset, given: dict[str, Any]
+) -> None:
+    """The brighter quarter is found, and twice in the same way."""
+    runs = [fit(dataset, recipe(**{"epochs": 5, "learning_rate": 0.01} | given)) for _ in range(2)]
+    assert runs[0][0].best_accuracy > 0.8
+    assert runs[0][0].curve == runs[1][0].curve

@@ -20,7 +20,7 @@ from edgebench.space import INT8
 from edgebench.tracking import (
     MODEL,
     MODEL_INT8,
-    StudyLog,
+    FinalsLog,
     experiment_id_of,
     read_study,
 )
@@ -59,7 +59,7 @@ def finalize(
     experiment_id_of(study, settings.tracking_uri)  # before anything is made
     with settings.alone(study), settings.open_pool() as pool:
         record = read_study(study, tracking_uri=settings.tracking_uri)
-        log = StudyLog(settings.tracking_uri, study)
+        log = FinalsLog(settings.tracking_uri, study)
         plan = Plan.of(record, log, seeds)
         openings = _openings(plan, log.openings(), study, again=again)
         last = openings[-1]
@@ -85,7 +85,7 @@ def finalize(
     return Finals(study, openings, finals, record.dtype)
 
 
-def _recorded(log: StudyLog, index: int, content: Mapping[str, Any]) -> Opening:
+def _recorded(log: FinalsLog, index: int, content: Mapping[str, Any]) -> Opening:
     """Write an opening of the test split, and return it."""
     details = {name: value for name, value in content.items() if name not in {"when", "by"}}
     opening = Opening(str(content["when"]), str(content["by"]), details)
@@ -127,7 +127,7 @@ def _openings(
 
 def _judge(
     plan: Plan,
-    log: StudyLog,
+    log: FinalsLog,
     finals: Sequence[Member],
     dispatcher: Dispatcher,
     *,

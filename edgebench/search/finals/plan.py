@@ -12,7 +12,7 @@ from edgebench.report import Member, front, ranked
 from edgebench.search.dispatcher import Dispatcher
 from edgebench.search.tasks import Prepare
 from edgebench.space import TrialConfig
-from edgebench.tracking import StudyLog
+from edgebench.tracking import FinalsLog
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Plan:
     seeds: Sequence[int]
 
     @classmethod
-    def of(cls, record: StudyRecord, log: StudyLog, seeds: int) -> Plan:
+    def of(cls, record: StudyRecord, log: FinalsLog, seeds: int) -> Plan:
         """Plan the front's members, best in the first objective first."""
         rows = ranked(front(record.rows, record.objectives), record.objectives)
         if not rows:
@@ -64,7 +64,7 @@ class Plan:
             (row, config.with_seed(seed)) for seed in self.seeds for row, config, _ in self.members
         ]
 
-    def gather(self, log: StudyLog) -> list[Member]:
+    def gather(self, log: FinalsLog) -> list[Member]:
         """Return the members with what the record holds of their final runs."""
         recorded = log.finals()
         found = []

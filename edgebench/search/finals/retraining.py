@@ -15,7 +15,7 @@ from edgebench.search.finals.plan import Plan
 from edgebench.search.progress import Event, Observer
 from edgebench.search.study import row_of
 from edgebench.space import TrialConfig
-from edgebench.tracking import StudyLog
+from edgebench.tracking import FinalsLog
 from edgebench.trial import Outcome, gate
 
 
@@ -24,7 +24,7 @@ class Retraining:
     """The final runs under way; what the record holds already is not repeated."""
 
     plan: Plan
-    log: StudyLog
+    log: FinalsLog
     facts: Mapping[str, Facts]
     dispatcher: Dispatcher
     observe: Observer

@@ -1,0 +1,260 @@
+"""The runs of trials: one run a trial, from its beginning to its end.
+
+A run is created when its trial begins. Its params and epochs are kept back and written together,
+on a timer or at the end: ten calls a second would cost more than small trainings do. What stands
+at the end of a trial is written in this order: artifacts and models, then params, metrics and tags
+in one call, then MLflow's own status. From the state tag on, the trial counts as done; a kill
+before it leaves a run that is closed and tried again, a kill after it a run that lacks its status.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+import onnx
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from edgebench.errors import EdgebenchError
+from edgebench.record import Facts, Opening, Row, State, StudyRecord
+from edgebench.space import TrialConfig
+from edgebench.tracking import runs, views
+from edgebench.tracking.openings import open_test_split, openings, record_opening
+from edgebench.tracking.reading import described, row_of
+from edgebench.tracking.store import artifact_root
+
+if TYPE_CHECKING:
+    from edgebench.trial import Gate, Outcome
+
+FLUSH_SECONDS = 2.0
+"""The most of a running trial's curve that a kill loses."""
+
+
+@dataclass
+class _Kept:
+    """What a run under way has that is not in the store yet.
+
+    ``last`` is the value of each metric at its last epoch: what MLflow gives back for the run.
+    """
+
+    params: list[Param] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    last: dict[str, Metric] = field(default_factory=dict)
+
+
+class TrialLog:
+    """Writes the runs of one study, whose experiment it makes where there is none.
+
+    Raises:
+        EdgebenchError: The experiment was deleted, or was recorded in another format.
+    """
+
+    def __init__(self, uri: str, study: str) -> None:
+        self.client: MlflowClient = runs.writer(uri)
+        self.study = study
+        self.experiment_id = self._experiment(study, uri)
+        mlflow.set_experiment(experiment_id=self.experiment_id)  # where `Model.log` looks
+        self.parent_id = ""
+        self._shown: StudyRecord | None = None
+        self._kept: dict[str, _Kept] = {}
+        self._flushed = time.monotonic()
+
+    def _experiment(self, study: str, uri: str) -> str:
+        found = self.client.get_experiment_by_name(study)
+        if found is None:
+            return str(self.client.create_experiment(study, artifact_root(uri)))
+        if found.lifecycle_stage != "active":
+            raise EdgebenchError(
+                f"the experiment '{study}' was deleted in MLflow; restore it there, or give the "
+                f"sweep another name with --set name={study}-2"
+            )
+        if runs.STUDY in found.tags:
+            described(found)  # refuses a record of another format
+        return str(found.experiment_id)
+
+    # From beginning to end ------------------------------------------------------------------
+
+    def _begin(self, name: str, config: TrialConfig, gate: Gate, tags: Mapping[str, str]) -> str:
+        own = {
+            runs.KEY: config.key,
+            "seed": str(config.seed),
+            runs.CONVENTION: gate.convention,
+            runs.PROVENANCE: gate.provenance,
+        }
+        if self.parent_id:
+            own[runs.PARENT] = self.parent_id
+        run = self.client.create_run(self.experiment_id, tags={**tags, **own}, run_name=name)
+        run_id = str(run.info.run_id)
+        params = [Param(key, str(value)) for key, value in config.params.items()]
+        self._kept[run_id] = _Kept(params)
+        return run_id
+
+    def log_epoch(self, run_id: str, number: int, metrics: Mapping[str, float]) -> None:
+        """Keep the metrics of an epoch (from 1); `flush_if_due` or the trial's end writes them."""
+        kept = self._kept.setdefault(run_id, _Kept())
+        for metric in runs.metrics_of(metrics, number):
+            kept.metrics.append(metric)
+            if metric.key not in kept.last or metric.step >= kept.last[metric.key].step:
+                kept.last[metric.key] = metric
+
+    def log_deaths(self, run_id: str, deaths: Sequence[str]) -> None:
+        """Write that workers died in this trial, which begins anew; its curve does too."""
+        self._write(run_id, tags={runs.DEATHS: "; ".join(deaths)})
+
+    def end_trial(
+        self, row: Row, config: TrialConfig, facts: Facts, gate: Gate, outcome: Outcome
+    ) -> Row:
+        """Write what became of a trial, and return its row as it can be read back."""
+        self.write_artifacts(row.run_id, config, facts, gate, outcome)
+        return self.end_run(row, outcome)
+
+    def write_artifacts(
+        self, run_id: str, config: TrialConfig, facts: Facts, gate: Gate, outcome: Outcome
+    ) -> None:
+        """Write the trial's details, weights and models: all that stands before its end."""
+        details = {
+            "config": config.resolved().as_json(),
+            "facts": asdict(facts),
+            "curve": outcome.curve,
+            "usage": gate.usage,
+            "layers": gate.layers,
+        }
+        self.client.log_dict(run_id, details, runs.DETAILS)
+        if outcome.checkpoint is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / runs.CHECKPOINT
+                file.write_bytes(outcome.checkpoint)
+                self.client.log_artifact(run_id, str(file))
+        for name, model in ((runs.MODEL, outcome.onnx), (runs.MODEL_INT8, outcome.onnx_int8)):
+            if model is not None:
+                _log_model(run_id, name, model, facts)
+
+    def end_run(self, row: Row, outcome: Outcome) -> Row:
+        """Write metrics and state, then the final status; return the row as it can be read back."""
+        kept = self._kept.get(row.run_id, _Kept())
+        last = {name: metric.value for name, metric in kept.last.items()}
+        reason = row.reason[: runs.TAG_LIMIT] if row.reason else None
+        row = dataclasses.replace(row, reason=reason, metrics={**last, **row.metrics})
+        tags = {runs.STATE: str(row.state), runs.PRECISION: outcome.precision}
+        if reason:
+            tags[runs.REASON] = reason
+        if self._shown is not None:
+            tags |= views.run_tags(row, self._shown)
+        self._write(row.run_id, outcome.metrics, tags)
+        self.client.set_terminated(row.run_id, runs.STATUS[row.state])
+        self._kept.pop(row.run_id, None)
+        return row
+
+    def flush_if_due(self) -> None:
+        """Write what was kept back, if the last time is `FLUSH_SECONDS` ago."""
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was kept back."""
+        for run_id, kept in self._kept.items():
+            if kept.params or kept.metrics:
+                self._write(run_id)
+        self._flushed = time.monotonic()
+
+    def _write(
+        self,
+        run_id: str,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write what was kept back of a run, then ``metrics``, and ``tags`` last."""
+        kept = self._kept.get(run_id, _Kept())
+        figures = [*kept.metrics, *runs.metrics_of(metrics or {})]
+        runs.write(self.client, run_id, figures, kept.params, runs.tags_of(tags or {}))
+        kept.params, kept.metrics = [], []
+
+    def log_metrics(self, run_id: str, figures: Mapping[str, float]) -> None:
+        """Write further figures on a run: those of its finals, those of the test split."""
+        runs.write(self.client, run_id, runs.metrics_of(figures))
+
+    # What was left --------------------------------------------------------------------------
+
+    def interrupt(self, run_id: str) -> None:
+        """Close a run that was cut off; what it trained will be tried again.
+
+        Models that were logged before the cut belong to no finished trial, and are deleted.
+        """
+        mine = f"source_run_id = '{run_id}'"
+        for model in self.client.search_logged_models([self.experiment_id], mine):
+            self.client.delete_logged_model(model.model_id)
+        reason = "the command was cut off in this run"
+        self._write(run_id, tags={runs.STATE: State.INTERRUPTED.value, runs.REASON: reason})
+        self.client.set_terminated(run_id, runs.STATUS[State.INTERRUPTED])
+        self._kept.pop(run_id, None)
+
+    def close_ended(self, run_id: str) -> Row | None:
+        """Set the status of a run whose end was written, and return its row; None for others."""
+        row = row_of(self.client.get_run(run_id))
+        if not row.state.ended:
+            return None
+        self.client.set_terminated(run_id, runs.STATUS[row.state])
+        self._kept.pop(run_id, None)
+        return row
+
+    def unfinished(self, kind: str = "trial") -> list[str]:
+        """Return the ids of runs of a kind that still stand as running."""
+        running = self._runs(f"tags.kind = '{kind}' and attributes.status = 'RUNNING'")
+        return [run.info.run_id for run in running]
+
+    # Models and the test split --------------------------------------------------------------
+
+    def model_of(self, run_id: str, name: str = runs.MODEL) -> bytes:
+        """Return an exported model of a finished trial: ``model`` or ``model-int8``."""
+        return runs.download_model(self.client, self.client.get_run(run_id), name).read_bytes()
+
+    def openings(self) -> list[dict[str, Any]]:
+        """Return the openings of the study's test split, in order."""
+        return openings(self.client, self.experiment_id)
+
+    def open_test_split(self, by: str, details: Mapping[str, Any]) -> Opening:
+        """Record that the test split is opened now, and return the permission to read it."""
+        return open_test_split(self.client, self.experiment_id, by, details)
+
+    def record_opening(self, index: int, opening: Opening) -> None:
+        """Write the opening number ``index``, anew where it goes on after a cut."""
+        record_opening(self.client, self.experiment_id, index, opening)
+
+    def _runs(self, filter_string: str) -> list[Run]:
+        return list(runs.search(self.client, self.experiment_id, filter_string))
+
+
+def provenance_of(facts: Facts) -> dict[str, str]:
+    """Return the tags that say where and on what a run was made."""
+    return {
+        **facts.environment,
+        "dataset": facts.dataset,
+        "dataset.digest": facts.dataset_digest,
+    }
+
+
+def _log_model(run_id: str, name: str, model: bytes, facts: Facts) -> None:
+    """Write an ONNX file as a logged model of the run, with its signature."""
+    images = TensorSpec(np.dtype("float32"), (-1, *facts.input_shape), "input")
+    logits = TensorSpec(np.dtype("float32"), (-1, len(facts.classes)), "logits")
+    Model.log(
+        artifact_path=None,
+        name=name,
+        flavor=mlflow.onnx,
+        run_id=run_id,
+        onnx_model=onnx.load_from_string(model),
+        signature=ModelSignature(Schema([images]), Schema([logits])),
+        pip_requirements=["onnxruntime"],
+        onnx_execution_providers=["CPUExecutionProvider"],
+        save_as_external_data=False,
+    )
