@@ -63,8 +63,8 @@ def test_the_reference_networks(
     assert list(found) == [
         "model", "dtype", "convention", "macs", "macc", "parameters", "weights_bytes",
         "code_bytes", "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes",
-        "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "provenance", "latency_interval_ms",
-        "latency_provenance", "layers", "target",
+        "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "latency_interval_ms",
+        "latency_provenance", "provenance", "layers", "target",
     ]  # fmt: skip
     assert (found["macs"], found["macc"]) == (macs, macc)
     assert (found["parameters"], found["weights_bytes"]) == (parameters, weights)

@@ -186,7 +186,7 @@ def test_a_footprint_carries_it_where_a_target_is_named() -> None:
     assert footprint.latency_ms == latency.ms
     row = footprint.as_dict()
     assert row["latency_ms"] == latency.ms
-    assert row["latency_interval_ms"] == [latency.low_ms, latency.high_ms]
+    assert row["latency_interval_ms"] == (latency.low_ms, latency.high_ms)
     assert row["latency_provenance"] == latency.provenance
     assert measure(found).latency_ms is None
     refused = measure(found, "tflm", target=M7).as_dict()
