@@ -501,12 +501,12 @@ def test_an_integer_residual_network_by_hand() -> None:
         name = f"c{len(pad.nodes)}"
         pad.weight(f"{name}.w", 16, inputs, 3, 3, code=TensorProto.INT8)
         pad.weight(f"{name}.b", 16, code=TensorProto.INT32)
-        parts = [pad.quantised(f"{name}.w"), pad.quantised(f"{name}.b", TensorProto.INT32)]
+        parts = [pad.quantized(f"{name}.w"), pad.quantized(f"{name}.b", TensorProto.INT32)]
         out = pad.add("Relu", [pad.add("Conv", [source, *parts], name, pads=[1, 1, 1, 1])])
-        return pad.quantised(out)
+        return pad.quantized(out)
 
-    stem = conv(pad.quantised("input"), 3)
+    stem = conv(pad.quantized("input"), 3)
     body = conv(conv(stem, 16), 16)
-    pad.quantised(pad.add("Add", [stem, body], "sum"))
+    pad.quantized(pad.add("Add", [stem, body], "sum"))
     found = measure(profile(pad.model("sum.dq", shape=("N", 3, 32, 32))))
     assert found.activations_bytes == 16_384 + 34 * 34 * 16 + 16_384 + 5_408
