@@ -112,7 +112,8 @@ def test_the_json_fields() -> None:
     assert list(found) == [
         "model", "dtype", "convention", "macs", "macc", "parameters", "weights_bytes",
         "code_bytes", "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes",
-        "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "provenance", "layers", "target",
+        "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "latency_interval_ms",
+        "latency_provenance", "provenance", "layers", "target",
     ]  # fmt: skip
     assert (found["model"], found["latency_ms"], found["target"]) == ("gap.onnx", None, None)
     assert found["rom_bytes"] == found["weights_bytes"] + found["code_bytes"]
