@@ -9,6 +9,7 @@ from edgebench.errors import CheckFailed
 from edgebench.footprint.conventions import CONVENTIONS, Convention, Memory
 from edgebench.footprint.fit import Fit
 from edgebench.footprint.kernels import Kernel, Schedule
+from edgebench.footprint.latency import Latency, NoLatency, estimate
 from edgebench.footprint.planning import Plan
 from edgebench.metrics import figures
 from edgebench.profiling import Profile
@@ -57,8 +58,8 @@ class Footprint:
     ``plan`` has offsets and lifetimes (None where the convention only proves a bound); ``unknown``
     names the operators without a rule: with any, ``macc`` is a lower bound. The upper figures are
     what no network measured so far exceeds; None where the convention promises none. They decide
-    whether a model fits. ``latency_ms`` is None where no target was named or nothing is known of
-    its speed.
+    whether a model fits. ``latency`` is None where no target was named, and a `NoLatency` with its
+    reason where nothing honest is known of its speed.
     """
 
     dtype: str
@@ -79,7 +80,7 @@ class Footprint:
     activations_upper_bytes: int | None = None
     runtime_ram_upper_bytes: int | None = None
     model: str = ""
-    latency_ms: float | None = None
+    latency: Latency | NoLatency | None = None
     target: Fit | None = None
 
     @property
@@ -102,12 +103,32 @@ class Footprint:
         """Return the memory that is not exceeded, or None where nothing can be promised."""
         return _sum(self.activations_upper_bytes, self.runtime_ram_upper_bytes)
 
+    @property
+    def latency_ms(self) -> float | None:
+        """Return the estimated time of an inference, or None where there is no estimate."""
+        return self.latency.ms if isinstance(self.latency, Latency) else None
+
+    @property
+    def latency_interval_ms(self) -> tuple[float, float] | None:
+        """Return between what the time lies for nine of ten measured networks, or None."""
+        found = self.latency
+        return (found.low_ms, found.high_ms) if isinstance(found, Latency) else None
+
+    @property
+    def latency_provenance(self) -> str | None:
+        """Return what the time rests on, or why there is none; None where no target was named."""
+        found = self.latency
+        if isinstance(found, NoLatency):
+            return f"no estimate: {found.reason}"
+        return None if found is None else found.provenance
+
     def as_dict(self) -> dict[str, Any]:
         """Return the object of ``profile --format json``."""
         names = (
             "model", "dtype", "convention", "macs", "macc", "parameters", "weights_bytes",
             "code_bytes", "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes",
-            "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "provenance",
+            "rom_upper_bytes", "ram_upper_bytes", "latency_ms",
+            "latency_interval_ms", "latency_provenance", "provenance",
         )  # fmt: skip
         found: dict[str, Any] = {name: getattr(self, name) for name in names}
         found["layers"] = [layer.as_dict() for layer in self.layers]
@@ -173,7 +194,10 @@ def measure(
         runtime_ram_upper_bytes=runtime.upper,
         model=profile.name if model is None else model,
     )
-    return found if target is None else replace(found, target=target.check(found))
+    if target is None:
+        return found
+    latency = estimate(profile, target, convention)
+    return replace(found, target=target.check(found), latency=latency)
 
 
 def require_known(footprint: Footprint) -> None:

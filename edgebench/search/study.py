@@ -45,7 +45,7 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
     """
     stopping = EARLY_STOPPING[sweep.early_stop](sweep)
     with settings.open_pool() as pool, settings.alone(sweep.name):
-        dispatcher = Dispatcher(pool, stopping)
+        dispatcher = Dispatcher(pool, stopping, sweep.analysis)
         first = sweep.first()
         facts: Facts = dispatcher.ask(Prepare(first))  # before any store is made
         sampler = Sampler(sweep, settings.storage)

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import traceback
+import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Self
 
 from edgebench.errors import EdgebenchError
+from edgebench.registry import program_has_members
 from edgebench.search.messages import Crashed, Died, Done, EpochEnded, Message, Mistaken, Reply
 from edgebench.search.pools import POOLS
 from edgebench.search.tasks import Task, Worker
@@ -50,7 +52,7 @@ class _Process:
         # first instruction on, and be stopped by its parent alone.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            with _environment(ENVIRONMENT):
+            with _environment(ENVIRONMENT), _without_program():
                 self.process.start()
         finally:
             signal.signal(signal.SIGINT, before)
@@ -196,6 +198,22 @@ def _environment(given: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in ours:
             del os.environ[name]
+
+
+@contextlib.contextmanager
+def _without_program() -> Iterator[None]:
+    """Hide the program that is run from a process that starts inside, unless it is needed there.
+
+    To import it anew would run a script without a guard a second time, and fails where it is no
+    file, as a script from standard input; it is needed where it registered members of its own.
+    """
+    program = sys.modules["__main__"]
+    if not program_has_members():
+        sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 def threads_for(workers: int) -> int:
