@@ -53,7 +53,10 @@ def profile(
     model: str | Path | onnx.ModelProto | nn.Module,
     convention: str = "st",
     target: str | Path | Target | None = None,
-    input: tuple[int, ...] | str | None = None,  # noqa: A002 - the option's name
+    input: tuple[int, ...]  # noqa: A002 - the option's name
+    | str
+    | Mapping[str, tuple[int, ...] | None]
+    | None = None,
     *,
     options: Mapping[str, Scalar] | None = None,
     classes: int | None = None,
@@ -73,7 +76,8 @@ def profile(
         convention: How to count: one of ``CONVENTIONS``.
         target: A listed board, a YAML file, or a `Target`; the result then has ``.target.fits``.
         input: C, H, W of a family (default 3x32x32) or a module, or the sizes that an ONNX file
-            leaves open, as in ``(3, 32, 32)`` or ``"3x32x32"``.
+            leaves open, as in ``(3, 32, 32)`` or ``"3x32x32"``; of a file with several inputs, the
+            shape of each by name, None where it is to be a constant.
         options: Of a family, as in ``{"width": 32}``.
         classes: Of a family; 10 by default.
         softmax: End a family's network in a softmax.
@@ -93,10 +97,9 @@ def profile(
 
     CONVENTIONS[convention]  # an unknown name is refused before anything is read
     board = target if target is None or isinstance(target, Target) else load_target(target)
-    shape = "x".join(map(str, input)) if isinstance(input, tuple) else input
     name, found = _read(
         model,
-        shape,
+        input,
         options=options or {},
         classes=classes,
         softmax=softmax,
@@ -148,8 +151,7 @@ def run_sweep(
     >>> record = run_sweep(load_sweep("my.yaml"), workers=2)  # doctest: +SKIP
     >>> [row.name for row in record.front()]  # doctest: +SKIP
 
-    The same call continues a study that was cut off. A script that is run as a file calls this
-    under ``if __name__ == "__main__":``, since the workers of the local pool import it.
+    The same call continues a study that was cut off.
 
     Args:
         sweep: What is searched.
@@ -235,7 +237,7 @@ class ExportRoom(ModuleType):
 
 def _read(
     model: str | Path | onnx.ModelProto | nn.Module,
-    shape: str | None,
+    inputs: tuple[int, ...] | str | Mapping[str, tuple[int, ...] | None] | None,
     *,
     options: Mapping[str, Scalar],
     classes: int | None,
@@ -248,34 +250,35 @@ def _read(
     import onnx
 
     from edgebench import profiling
-    from edgebench.export import untrained_graph
+    from edgebench.export import input_shapes, profile_named, untrained_graph
 
+    def fetch(run: str) -> Path:
+        from edgebench.tracking import fetch_onnx
+
+        return fetch_onnx(run, tracking_uri=tracking_uri)
+
+    image, named = input_shapes((inputs,)) if isinstance(inputs, str) else (None, {})
+    if isinstance(inputs, tuple):
+        image = inputs
+    elif inputs is not None and not isinstance(inputs, str):
+        named = inputs
     if isinstance(model, str | os.PathLike):
-        from edgebench.export import input_shapes, profile_named
-
-        image, shapes = input_shapes((shape,) if shape else ())
         return str(model), profile_named(
             str(model),
-            lambda run: _fetch(run, tracking_uri),
+            fetch,
             options=options,
             image=image,
-            inputs=shapes,
+            inputs=named,
             classes=classes,
             softmax=softmax,
         )
     if isinstance(model, onnx.ModelProto):
-        return None, profiling.profile(model)
-    sizes = tuple(map(int, (shape or "").split("x"))) if shape else ()
-    if len(sizes) != 3:
+        return None, profiling.profile(model, input_shape=image, inputs=named)
+    if image is None or len(image) != 3:
         raise EdgebenchError("a PyTorch module needs input, as in input=(3, 32, 32)")
-    return type(model).__name__, profiling.profile(untrained_graph(model, sizes, softmax=softmax))
-
-
-def _fetch(run: str, tracking_uri: str | None) -> Path:
-    """Bring the exported model of a run into a local file."""
-    from edgebench.tracking import fetch_onnx
-
-    return fetch_onnx(run, tracking_uri=tracking_uri)
+    channels, height, width = image
+    graph = untrained_graph(model, (channels, height, width), softmax=softmax)
+    return type(model).__name__, profiling.profile(graph)
 
 
 def _nobody(event: Event) -> None:

@@ -15,6 +15,10 @@ from edgebench.metrics import metric_of
 UNITS = ("decimal", "binary")
 
 
+LONGEST = 40
+"""Characters of a name in a table; TensorFlow writes whole paths."""
+
+
 class Bytes(int):
     """A number of bytes: 18322076 is written 18.32 MB (17.47 MiB in binary units)."""
 
@@ -138,3 +142,11 @@ def _scaled(value: int, base: int, names: tuple[str, ...]) -> str:
     while power + 1 < len(names) and round(abs(value) / base**power, 2) >= base:
         power += 1
     return f"{value / base**power:.2f} {names[power]}"
+
+
+def shortened(name: str, width: int = LONGEST) -> str:
+    """Return ``name`` with its middle left out where it is longer than ``width``."""
+    if len(name) <= width:
+        return name
+    first = (width - 1) // 2
+    return f"{name[:first]}…{name[len(name) - (width - 1 - first) :]}"

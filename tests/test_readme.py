@@ -52,6 +52,47 @@ def test_the_map_names_what_is_there() -> None:
     assert named == there
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_link_leads_somewhere(page: str) -> None:
+    """Links to files of the repository, from the pages at its root."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (ROOT / link).is_file(), link
+
+
+def test_every_page_is_linked() -> None:
+    """What stands in docs/ is found from the README."""
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{path.name})" in README
+
+
+def test_a_newcomer_reads_it_in_five_minutes() -> None:
+    """At 200 words a minute, tables, maps and commands counted."""
+    assert (
+        len(re.findall(r"\w[\w'-]*", re.sub(r"```text\n.*?```", "", README, flags=re.DOTALL)))
+        < 1000
+    )
+
+
+@pytest.mark.parametrize("family", ["vgg", "gap"])
+def test_the_footprints_are_what_the_command_prints(family: str) -> None:
+    """The table's row is `edgebench profile FAMILY --softmax`, exactly or as it is rounded."""
+    import edgebench
+    from edgebench.units import Bytes
+
+    [row] = re.findall(
+        rf"^\| `edgebench profile {family} --softmax` \|(.*)\|$", README, re.MULTILINE
+    )
+    found = edgebench.profile(family, softmax=True)
+    assert [cell.strip() for cell in row.split("|")] == [
+        f"{found.macc:,}",
+        f"{found.parameters:,}",
+        f"{found.weights_bytes:,} B",
+        Bytes(found.rom_bytes).text("decimal"),
+        Bytes(found.ram_bytes).text("decimal"),
+    ]
+
+
 def test_every_sweep_is_named() -> None:
     """The shipped sweeps are in the README."""
     for path in (ROOT / "sweeps").glob("*.yaml"):

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from family_instances import smallest
+from family_instances import middling, smallest
 
 from edgebench import data, export, trial
 from edgebench.errors import EdgebenchError
@@ -29,7 +29,9 @@ SHAPE = (3, 16, 16)
 
 def config(**params: Any) -> TrialConfig:
     """Return a small candidate on the made images."""
-    axes = {"model.family": "gap", "model.width": 8, "model.blocks": 2}
+    family = str(params.get("model__family", "gap"))
+    axes: dict[str, Any] = {"model.family": family}
+    axes |= {f"model.{name}": value for name, value in middling(family).items()}
     axes |= {"train.epochs": 2, "train.batch_size": 32, "train.learning_rate": 3e-3}
     axes |= {name.replace("__", "."): value for name, value in params.items()}
     return TrialConfig(axes, "synthetic")

@@ -23,8 +23,8 @@ def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "inputs",
             multiple=True,
             metavar="[NAME=]SHAPE",
-            help="CxHxW of a family (default 3x32x32), or what an ONNX file leaves open: 3x224x224, "
-            "or by input: NAME=1x3x224x224; NAME=frozen makes an input a constant.",
+            help="CxHxW of a family (default 3x32x32), or the sizes that an ONNX file leaves open; "
+            "by input: NAME=1x3x224x224, or NAME=frozen for a constant.",
         ),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
                      help="An option of the family: width=32 or model.width=32."),

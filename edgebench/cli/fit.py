@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgebench.cli._model import load, model_options
-from edgebench.units import UNITS, Bytes
+from edgebench.units import UNITS, Bytes, Milliseconds
+
+if TYPE_CHECKING:
+    from edgebench.footprint import Latency, NoLatency
 
 FORMATS = ("table", "markdown", "csv", "json")
 
@@ -44,6 +47,7 @@ def command(
     from edgebench.footprint import (
         CONVENTIONS,
         TARGETS,
+        estimate,
         load_target,
         measure,
         require_known,
@@ -52,7 +56,8 @@ def command(
 
     CONVENTIONS[convention]  # an unknown name is refused before anything is read
     boards = [load_target(name) for name in targets] or list(TARGETS.values())
-    footprint = measure(load(model, **which), convention)
+    found = load(model, **which)
+    footprint = measure(found, convention)
     if not allow_unknown:
         require_known(footprint)
     boards.sort(key=lambda board: (board.flash_bytes + board.ram_bytes, board.name))
@@ -67,6 +72,7 @@ def command(
             "RAM left": Bytes(fit.ram_margin_bytes),
             "RAM left, %": fit.ram_margin_percent,
             "first limit": fit.limit,
+            "latency": _latency(estimate(found, board, convention)),
             "reason": fit.reason,
         }
         for board, fit in zip(boards, fits, strict=True)
@@ -80,3 +86,10 @@ def command(
     )
     click.echo(f"{model}: {sizes}; {footprint.provenance}", err=True)
     return 1 if targets and not all(fit.fits for fit in fits) else 0
+
+
+def _latency(found: Latency | NoLatency) -> Milliseconds | None:
+    """Return the estimated time, or None where there is none; `profile --target` says why."""
+    from edgebench.footprint import Latency
+
+    return Milliseconds(found.ms) if isinstance(found, Latency) else None

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgebench.cli._model import load, model_options
-from edgebench.units import UNITS, Bytes, Count
+from edgebench.errors import EdgebenchError
+from edgebench.units import UNITS, Bytes, Count, Milliseconds, shortened
 
 if TYPE_CHECKING:
-    from edgebench.footprint import Footprint
+    from edgebench.footprint import Footprint, Target
 
 FORMATS = ("table", "markdown", "csv", "json")
 
@@ -25,9 +26,15 @@ FORMATS = ("table", "markdown", "csv", "json")
     default="st",
     show_default=True,
     metavar="NAME",
-    help="How to count: st, st-7.3, st-8.1, st-core3, tflm, static-c, bound, or all side by side.",
+    help="How to count, as in st, st-core3, tflm or bound; all shows every way side by side.",
 )
 @click.option("--target", metavar="BOARD", help="A listed board or a .yaml file; exit 1 if over.")
+@click.option(
+    "--duty",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="RATE",
+    help="Inferences a second: energy and battery life at the target file's power_mw.",
+)
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table")
 @click.option("--units", type=click.Choice(UNITS), default="decimal", show_default=True)
 @click.option("--explain", is_flag=True, help="Show the peak, the timeline and what costs most.")
@@ -44,6 +51,7 @@ def command(
     model: str,
     convention: str,
     target: str | None,
+    duty: float | None,
     format_: str,
     units: str,
     explain: bool,
@@ -58,6 +66,8 @@ def command(
     from edgebench.footprint import CONVENTIONS, load_target, measure, require_known
 
     board = load_target(target) if target is not None else None
+    if duty is not None:
+        _check_power(board)
     names = sorted(CONVENTIONS, key=lambda name: name != "st")
     names = names if convention == "all" else [convention]
     for name in names:
@@ -75,6 +85,8 @@ def command(
     else:
         click.echo(_rows(first, format_, units), nl=False)
         click.echo(_summary(model, first, units), err=format_ == "csv")
+    if duty is not None and board is not None and format_ != "json":
+        click.echo(_energy(first, board, duty), err=format_ == "csv")
     if explain and format_ != "json":
         click.echo(_explained(first, units), err=format_ == "csv")
     if output is not None:
@@ -99,7 +111,7 @@ def _rows(footprint: Footprint, format_: str, units: str) -> str:
 
     rows = [
         {
-            "name": layer.name,
+            "name": shortened(layer.name) if format_ == "table" else layer.name,
             "op": layer.op,
             "inputs": " ".join("x".join(map(str, shape)) for shape in layer.input_shapes),
             "output": "x".join(map(str, layer.output_shape)),
@@ -136,7 +148,54 @@ def _summary(model: str, footprint: Footprint, units: str) -> str:
         lines.append(f"upper       ROM {size(rom)}, RAM {size(ram)}: these decide what fits")
     if footprint.target is not None:
         lines.append(f"target      {footprint.target.reason}")
+    if footprint.latency is not None:
+        lines.append(f"latency     {_latency(footprint)}")
     lines.append(f"smallest    {_smallest(footprint) or 'no listed board is sure to fit'}")
+    return "\n".join(lines)
+
+
+def _latency(footprint: Footprint) -> str:
+    """Return the estimated time with its interval, or why there is none."""
+    from edgebench.footprint import Latency, NoLatency
+
+    found = footprint.latency
+    if isinstance(found, NoLatency):
+        return f"no estimate: {found.reason}"
+    assert isinstance(found, Latency)  # noqa: S101 - the caller has one of both
+    low, high = (Milliseconds(one).text("") for one in (found.low_ms, found.high_ms))
+    return f"{Milliseconds(found.ms).text('')}, {low} to {high}: {found.provenance}"
+
+
+def _check_power(board: Target | None) -> None:
+    """Raise EdgebenchError where no power is stated for the energy that --duty asks for."""
+    if board is None or not board.power_mw:
+        where = "--target FILE.yaml" if board is None else f"a .yaml file for '{board.name}'"
+        raise EdgebenchError(
+            f"--duty needs the power that the board draws: state power_mw in {where}; with "
+            "battery_mwh and sleep_mw the life of a battery follows"
+        )
+
+
+def _energy(footprint: Footprint, board: Target, rate: float) -> str:
+    """Return the energy of an inference, and the life of the battery where one is stated."""
+    from edgebench.footprint import Latency
+
+    latency = footprint.latency
+    if not isinstance(latency, Latency):
+        return "energy      no estimate without a latency"
+    energy = f"{latency.energy_uj(board.power_mw):,.0f} uJ an inference"
+    lines = [f"energy      {energy} at {board.power_mw:g} mW"]
+    if board.battery_mwh:
+        days = latency.battery_days(
+            power_mw=board.power_mw,
+            sleep_mw=board.sleep_mw,
+            inferences_a_second=rate,
+            battery_mwh=board.battery_mwh,
+        )
+        lines.append(
+            f"battery     {days:,.1f} days of {board.battery_mwh:g} mWh at {rate:g} inferences a "
+            f"second, {board.sleep_mw:g} mW asleep"
+        )
     return "\n".join(lines)
 
 
@@ -183,14 +242,17 @@ def _explained(footprint: Footprint, units: str) -> str:
     peak = peak_layer(footprint)
     if peak is not None:
         whole = Bytes(footprint.activations_bytes).text(units)
-        lines.append(f"the arena of {whole} is fullest at {peak.name} ({peak.op}):")
+        lines.append(f"the arena of {whole} is fullest at {shortened(peak.name)} ({peak.op}):")
         lines += [
-            f"  {one.size:>11,} B at {one.offset:>9,}  {one.name}  ({one.born} .. {one.dies})"
+            f"  {one.size:>11,} B at {one.offset:>9,}  {shortened(one.name)}  "
+            f"({shortened(one.born)} .. {shortened(one.dies)})"
             for one in living_at_peak(footprint)
         ]
         lines += ["", "RAM over the operators:", *timeline(footprint)]
     for figure, layers in costliest(footprint).items():
         unit: type[Count | Bytes] = Count if figure == "MACC" else Bytes
-        costs = ", ".join(f"{layer.name} {unit(cost).text(units)}" for layer, cost in layers)
+        costs = ", ".join(
+            f"{shortened(layer.name)} {unit(cost).text(units)}" for layer, cost in layers
+        )
         lines.append(f"most {figure}: {costs}")
     return "\n".join(lines)

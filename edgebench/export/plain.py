@@ -8,6 +8,7 @@ rewrite keeps the function of the graph, for every batch.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ def write_plainly(graph: onnx.GraphProto) -> None:
     _pooling(graph)
     _flatten(graph)
     _transpose(graph)
+    _one_transpose(graph)
     _known_shape(graph)
     _drop_unused_nodes(graph)
 
@@ -89,6 +91,22 @@ def _transpose(graph: onnx.GraphProto) -> None:
         last.input.append(source)
         order = [*range(rank - 2), rank - 1, rank - 2]
         last.attribute.append(onnx.helper.make_attribute("perm", order))
+
+
+def _one_transpose(graph: onnx.GraphProto) -> None:
+    """Write two transposes in a row as one, where nothing else reads what is between."""
+    readers = Counter(value for node in graph.node for value in node.input)
+    readers.update(value.name for value in graph.output)
+    maker = {value: node for node in graph.node for value in node.output}
+    for last in graph.node:
+        first = _made(maker, last, "Transpose", "Transpose")
+        if first is None or readers[first.output[0]] > 1:
+            continue
+        before, order = (list(node.attribute[0].ints) for node in (first, last))
+        last.input[0] = first.input[0]
+        del last.attribute[:]
+        whole = [before[axis] for axis in order]
+        last.attribute.append(onnx.helper.make_attribute("perm", whole))
 
 
 def _made(

@@ -7,6 +7,7 @@ boards. A footprint follows from the graph alone, so it is known before a weight
 from edgebench.footprint.conventions import CONVENTIONS, Convention
 from edgebench.footprint.explain import costliest, draw, living_at_peak, peak_layer, timeline
 from edgebench.footprint.fit import Fit, Verdict
+from edgebench.footprint.latency import Latency, NoLatency, estimate, work_units
 from edgebench.footprint.measure import Footprint, Layer, measure, require_known
 from edgebench.footprint.targets import (
     TARGETS,
@@ -21,11 +22,14 @@ __all__ = [
     "Convention",
     "Fit",
     "Footprint",
+    "Latency",
     "Layer",
+    "NoLatency",
     "Target",
     "Verdict",
     "costliest",
     "draw",
+    "estimate",
     "living_at_peak",
     "load_target",
     "measure",
@@ -33,4 +37,5 @@ __all__ = [
     "require_known",
     "smallest_fitting",
     "timeline",
+    "work_units",
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgebench.errors import EdgebenchError
 from edgebench.footprint.measure import Footprint, Layer
 from edgebench.footprint.planning import Plan
+from edgebench.units import LONGEST, shortened
 
 BAR = 40  # characters of the longest bar
 COLOURS = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # C7 is grey, as scratch is
@@ -73,14 +74,14 @@ def timeline(footprint: Footprint) -> Iterator[str]:
         busiest = sorted(shown, key=lambda step: -footprint.layers[step].live_bytes)
         shown = sorted(busiest[:MOST_BARS])
         yield f"the {MOST_BARS} busiest of {len(footprint.layers)} operators:"
-    width = min(max((len(footprint.layers[step].name) for step in shown), default=0), 40)
+    width = min(max((len(footprint.layers[step].name) for step in shown), default=0), LONGEST)
     peak = plan.peak_step()
     for step in shown:
         layer = footprint.layers[step]
         bar = "#" * _scaled(layer.live_bytes, plan.peak)
         bar = bar.ljust(_scaled(plan.top(step), plan.peak), ".")
         mark = "  <- peak" if step == _clamped(footprint, peak) else ""
-        yield f"{layer.name[-width:]:<{width}} {layer.live_bytes:>11,} B |{bar:<{BAR}}|{mark}"
+        yield f"{shortened(layer.name):<{width}} {layer.live_bytes:>11,} B |{bar:<{BAR}}|{mark}"
 
 
 def _scaled(size: int, peak: int) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,8 +165,12 @@ def work_units(profile: Profile) -> float:
 
 
 def core_of(target: Target) -> str:
-    """Return the core that runs the network: the first that the board names, without its FPU."""
-    return target.core.partition("+")[0].strip().removesuffix("F")
+    """Return the core that runs the network: the first Cortex-M that the board names, or all text.
+
+    Letters behind its number name an FPU, which integers do not use.
+    """
+    found = re.search(r"Cortex-M(?:0\+|\d+)", target.core)
+    return found.group() if found else target.core
 
 
 def estimate(profile: Profile, target: Target, convention: str) -> Latency | NoLatency:

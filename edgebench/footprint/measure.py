@@ -9,6 +9,7 @@ from edgebench.errors import CheckFailed
 from edgebench.footprint.conventions import CONVENTIONS, Convention, Memory
 from edgebench.footprint.fit import Fit
 from edgebench.footprint.kernels import Kernel, Schedule
+from edgebench.footprint.latency import Latency, NoLatency, estimate
 from edgebench.footprint.planning import Plan
 from edgebench.metrics import figures
 from edgebench.profiling import Profile
@@ -57,8 +58,8 @@ class Footprint:
     ``plan`` has offsets and lifetimes (None where the convention only proves a bound); ``unknown``
     names the operators without a rule: with any, ``macc`` is a lower bound. The upper figures are
     what no network measured so far exceeds; None where the convention promises none. They decide
-    whether a model fits. ``latency_ms`` is None where no target was named or nothing is known of
-    its speed.
+    whether a model fits. ``latency`` is None where no target was named, and a `NoLatency` with its
+    reason where nothing honest is known of its speed.
     """
 
     dtype: str
@@ -79,7 +80,7 @@ class Footprint:
     activations_upper_bytes: int | None = None
     runtime_ram_upper_bytes: int | None = None
     model: str = ""
-    latency_ms: float | None = None
+    latency: Latency | NoLatency | None = None
     target: Fit | None = None
 
     @property
@@ -102,6 +103,11 @@ class Footprint:
         """Return the memory that is not exceeded, or None where nothing can be promised."""
         return _sum(self.activations_upper_bytes, self.runtime_ram_upper_bytes)
 
+    @property
+    def latency_ms(self) -> float | None:
+        """Return the estimated time of an inference, or None where there is no estimate."""
+        return self.latency.ms if isinstance(self.latency, Latency) else None
+
     def as_dict(self) -> dict[str, Any]:
         """Return the object of ``profile --format json``."""
         names = (
@@ -110,6 +116,7 @@ class Footprint:
             "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "provenance",
         )  # fmt: skip
         found: dict[str, Any] = {name: getattr(self, name) for name in names}
+        found |= _latency_dict(self.latency)
         found["layers"] = [layer.as_dict() for layer in self.layers]
         found["target"] = None if self.target is None else self.target.as_dict()
         return found
@@ -118,6 +125,19 @@ class Footprint:
         """Return the figures under the names they are recorded by; what is not known is absent."""
         recorded = {m.name: getattr(self, m.key) for m in figures("float32") if m.footprint}
         return {f"{name}{suffix}": value for name, value in recorded.items() if value is not None}
+
+
+def _latency_dict(latency: Latency | NoLatency | None) -> dict[str, Any]:
+    """Return the interval of a latency and what it rests on, or why there is none."""
+    if latency is None:
+        return {"latency_interval_ms": None, "latency_provenance": None}
+    if isinstance(latency, NoLatency):
+        return {
+            "latency_interval_ms": None,
+            "latency_provenance": f"no estimate: {latency.reason}",
+        }
+    interval = [latency.low_ms, latency.high_ms]
+    return {"latency_interval_ms": interval, "latency_provenance": latency.provenance}
 
 
 def _sum(*parts: int | None) -> int | None:
@@ -173,7 +193,10 @@ def measure(
         runtime_ram_upper_bytes=runtime.upper,
         model=profile.name if model is None else model,
     )
-    return found if target is None else replace(found, target=target.check(found))
+    if target is None:
+        return found
+    latency = estimate(profile, target, convention)
+    return replace(found, target=target.check(found), latency=latency)
 
 
 def require_known(footprint: Footprint) -> None:

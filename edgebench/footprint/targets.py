@@ -23,7 +23,11 @@ RESERVE_RAM_BYTES = 8_192  # stack, heap and the application's own variables
 
 @dataclass(frozen=True)
 class Target:
-    """A board: its flash and RAM in bytes, and what of them the application keeps for itself."""
+    """A board: its flash and RAM in bytes, and what of them the application keeps for itself.
+
+    ``power_mw`` (while it computes), ``sleep_mw`` and ``battery_mwh`` are the user's own: no
+    listed board states them, since supply and settings change them by a factor of two.
+    """
 
     name: str
     flash_bytes: int
@@ -33,10 +37,13 @@ class Target:
     board: str = ""
     mcu: str = ""
     core: str = ""
-    clock_mhz: int = 0
+    clock_mhz: float = 0
     ram_total_bytes: int = 0
     note: str = ""
     source: tuple[str, ...] = ()
+    power_mw: float = 0.0
+    sleep_mw: float = 0.0
+    battery_mwh: float = 0.0
 
     @property
     def free_flash_bytes(self) -> int:
@@ -165,6 +172,10 @@ def load_target(name: str | Path) -> Target:
     return _from_yaml(Path(text))
 
 
+_TEXTS = ("name", "board", "mcu", "core", "note")
+_MEASURES = ("clock_mhz", "power_mw", "sleep_mw", "battery_mwh")
+
+
 def _from_yaml(path: Path) -> Target:
     from edgebench.yaml12 import read
 
@@ -178,6 +189,11 @@ def _from_yaml(path: Path) -> Target:
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         if str(key).endswith("_bytes") and key in known and not whole:
             mistakes.append(f"{path}: {key} must be a whole number of bytes, not {value!r}")
+        if key in _TEXTS and not isinstance(value, str):
+            mistakes.append(f"{path}: {key} must be text, not {value!r}")
+        positive = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        if key in _MEASURES and not (positive and value < float("inf")):
+            mistakes.append(f"{path}: {key} must be a number above 0, not {value!r}")
     if mistakes:
         raise EdgebenchError(*mistakes)
     source = row.get("source", ())

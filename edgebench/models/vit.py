@@ -43,12 +43,12 @@ class Attention(nn.Module):
         count, features = tokens.shape[1:]
         size = features // self.heads
 
-        def split(values: Tensor) -> Tensor:  # [N, T, D] -> [N, heads, T, size]
-            return values.reshape(-1, count, self.heads, size).transpose(1, 2)
+        def split(values: Tensor) -> Tensor:  # [N, T, D] -> [N, T, heads, size]
+            return values.reshape(-1, count, self.heads, size)
 
-        query = split(self.query(tokens)) / math.sqrt(size)
-        scores = query @ split(self.key(tokens)).transpose(2, 3)  # [N, heads, T, T]
-        mixed = scores.softmax(-1) @ split(self.value(tokens))
+        query = split(self.query(tokens)).transpose(1, 2) / math.sqrt(size)
+        scores = query @ split(self.key(tokens)).permute(0, 2, 3, 1)  # [N, heads, T, T]
+        mixed = scores.softmax(-1) @ split(self.value(tokens)).transpose(1, 2)
         found: Tensor = self.output(mixed.transpose(1, 2).reshape(-1, count, features))
         return found
 

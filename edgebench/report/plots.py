@@ -79,7 +79,7 @@ def trade_off(record: StudyRecord, metric: str, boards: Sequence[Board] = ()) ->
         axes.set_xscale("log")
     _limits(axes, record, metric, boards)
     _cost_axis(axes, metric)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set(ylabel=label(accuracy), title=f"{record.study}: {label(accuracy)} and {label(metric)}")
     figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return figure
@@ -111,7 +111,7 @@ def learning_curves(record: StudyRecord, curve: str = "val/accuracy") -> Figure:
             axes.plot(range(1, len(middle) + 1), middle, dash, color=colour, lw=2.2, label=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if metric_of(curve).unit == "share":
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set(xlabel="epoch", ylabel=label(curve))
     axes.set_title(f"{record.study}: learning curves by family")
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
@@ -147,7 +147,8 @@ def confusion_matrix(row: Row, classes: Sequence[str] = ()) -> Figure:
     names = list(classes) if len(classes) == len(counts) else [str(i) for i in range(len(counts))]
     figure, axes = _canvas(6.4, 5.6)
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0), shrink=0.85)
+    bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0), shrink=0.85)
+    bar.set_label("share of the true class")
     if len(counts) <= 20:
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
         axes.set_yticks(range(len(names)), names, fontsize=8)
@@ -157,7 +158,9 @@ def confusion_matrix(row: Row, classes: Sequence[str] = ()) -> Figure:
             axes.text(predicted, true, count, ha="center", va="center", color=ink, fontsize=7)
     axes.grid(visible=False)
     axes.set(
-        xlabel="predicted class", ylabel="true class", title=f"{row.name}: confusion, image counts"
+        xlabel="predicted class",
+        ylabel="true class",
+        title=f"{row.name}: confusion, validation images",
     )
     return figure
 
@@ -223,9 +226,10 @@ def _limits(axes: Axes, record: StudyRecord, metric: str, boards: Sequence[Board
             clusters.append([(edge, name)])
     for cluster in clusters:
         more = f" +{len(cluster) - 1}" if len(cluster) > 1 else ""
-        axes.text(
-            cluster[0][0], 0.99, cluster[-1][1] + more, rotation=90, fontsize=6.5, color=LIMIT,
-            ha="right", va="top", transform=axes.get_xaxis_transform(),
+        axes.annotate(
+            cluster[-1][1] + more, (cluster[0][0], 0.99), (-3, 0), rotation=90, fontsize=6.5,
+            xycoords=axes.get_xaxis_transform(), textcoords="offset points", color=LIMIT,
+            ha="right", va="top",
         )  # fmt: skip
 
 
@@ -235,7 +239,8 @@ def _left(board: Board, metric: str) -> int | None:
 
 
 def _cost_axis(axes: Axes, metric: str) -> None:
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(metric, value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label(metric))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
 import pytest
 from click.testing import CliRunner, Result
-from onnx_graphs import Sketchpad
+from onnx_graphs import QuantisedPad, Sketchpad
 
 from edgebench.cli import cli
 from edgebench.errors import EdgebenchError
@@ -60,7 +63,8 @@ def test_the_reference_networks(
     assert list(found) == [
         "model", "dtype", "convention", "macs", "macc", "parameters", "weights_bytes",
         "code_bytes", "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes",
-        "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "provenance", "layers", "target",
+        "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "provenance", "latency_interval_ms",
+        "latency_provenance", "layers", "target",
     ]  # fmt: skip
     assert (found["macs"], found["macc"]) == (macs, macc)
     assert (found["parameters"], found["weights_bytes"]) == (parameters, weights)
@@ -219,6 +223,158 @@ def test_fit_against_named_boards() -> None:
     result = run("fit", "vgg", "--target", "nucleo-f401re", "--target", "esp32-s3-devkitc-1")
     assert result.return_value == 1
     assert "flash" in result.stdout
+
+
+# Latency ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def int8_model(tmp_path: Path) -> Path:
+    """Write an int8 network that is large enough for an estimate."""
+    pad = QuantisedPad()
+    value = pad.conv8(pad.quantised("input"), 16, 3, (3, 3), pads=[1, 1, 1, 1])
+    value = pad.conv8(value, 16, 16, (3, 3), pads=[1, 1, 1, 1])
+    value = pad.quantised(pad.add("GlobalAveragePool", [value]))
+    value = pad.dense8(pad.quantised(pad.add("Flatten", [value])), 10, 16)
+    path = tmp_path / "int8.onnx"
+    onnx.save(pad.model(value, shape=("N", 3, 32, 32)), path)
+    return path
+
+
+def test_the_latency_on_a_target(int8_model: Path, model: Path) -> None:
+    """A line with its interval and what it rests on; or why there is none."""
+    text = run("profile", str(int8_model), "--target", "stm32h747i-disco").stdout
+    [line] = [one for one in text.splitlines() if one.startswith("latency")]
+    assert re.fullmatch(
+        r"latency     [\d.]+ ms, [\d.]+ ms to [\d.]+ ms: estimated \(Cube.AI 10.0 on a Cortex-M7 "
+        r"at 480 MHz; \d+ networks measured, 9 of 10 within \d+ % when left out\)",
+        line,
+    )
+    found = json.loads(
+        run("profile", str(int8_model), "--target", "stm32h747i-disco", "--format", "json").stdout
+    )
+    low, high = found["latency_interval_ms"]
+    assert low < found["latency_ms"] < high
+    text = run("profile", str(model), "--target", "stm32h747i-disco").stdout
+    assert "latency     no estimate: too few float networks were measured" in text
+    assert "\nlatency" not in run("profile", str(int8_model)).stdout
+
+
+def test_the_latency_on_every_board(int8_model: Path) -> None:
+    """`fit` has a column: empty on cores that were never measured."""
+    rows = json.loads(run("fit", str(int8_model), "--format", "json").stdout)
+    by_name = {row["target"]: row["latency"] for row in rows}
+    assert by_name["stm32h747i-disco"] < by_name["nucleo-f401re"]
+    assert by_name["esp32-s3-devkitc-1"] is None
+
+
+def test_energy_and_battery_at_a_stated_power(int8_model: Path, tmp_path: Path) -> None:
+    """Arithmetic on the latency, with the board file's own figures; never with a default."""
+    board = tmp_path / "mine.yaml"
+    board.write_text(
+        "{flash_bytes: 2097152, ram_bytes: 524288, core: Cortex-M7, clock_mhz: 400, "
+        "power_mw: 400, sleep_mw: 0.5, battery_mwh: 3000}"
+    )
+    arguments = ("profile", str(int8_model), "--target", str(board))
+    milliseconds = json.loads(run(*arguments, "--format", "json").stdout)["latency_ms"]
+    text = run(*arguments, "--duty", "0.5").stdout
+    assert f"energy      {400 * milliseconds:,.0f} uJ an inference at 400 mW" in text
+    share = 0.5 * milliseconds / 1000
+    days = 3000 / (400 * share + 0.5 * (1 - share)) / 24
+    assert f"battery     {days:,.1f} days of 3000 mWh at 0.5 inferences a second" in text
+    message = (
+        "--duty needs the power that the board draws: state power_mw in a .yaml file for "
+        "'stm32h747i-disco'; with battery_mwh and sleep_mw the life of a battery follows"
+    )
+    listed = ("--target", "stm32h747i-disco", "--duty", "1")
+    assert mistakes("profile", str(int8_model), *listed) == (2, (message,))
+
+
+def test_mistakes_of_a_board_file(int8_model: Path, tmp_path: Path) -> None:
+    """Power, clock and core are read as what they are, all mistakes at once."""
+    board = tmp_path / "mine.yaml"
+    board.write_text("{flash_bytes: 1, ram_bytes: 1, core: [M7], clock_mhz: fast, power_mw: -1}")
+    assert mistakes("profile", str(int8_model), "--target", str(board)) == (
+        2,
+        (
+            f"{board}: core must be text, not ['M7']",
+            f"{board}: clock_mhz must be a number above 0, not 'fast'",
+            f"{board}: power_mw must be a number above 0, not -1",
+        ),
+    )
+
+
+# Inputs and names ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_inputs(tmp_path: Path) -> Path:
+    """Write a network whose image is scaled by a second input, both with open sizes."""
+    pad = Sketchpad()
+    scaled = pad.add("Mul", ["input", "gain"])
+    pad.add("GlobalAveragePool", [pad.conv(scaled, 4, 3, name="conv")], "pool")
+    pad.dense(pad.add("Flatten", ["pool"]), 10, 4, name="logits")
+    graph = pad.model("logits", shape=("N", 3, "H", "W"))
+    graph.graph.input.append(onnx.helper.make_tensor_value_info("gain", 1, ["N", 3, 1, 1]))
+    path = tmp_path / "two.onnx"
+    onnx.save(graph, path)
+    return path
+
+
+def test_inputs_by_name(two_inputs: Path) -> None:
+    """Stated or frozen, in any number; what is open is asked for by name."""
+    gain = ("--input", "gain=1x3x1x1")
+    one = run("profile", str(two_inputs), *gain, "--input", "input=1x3x9x7", "--format", "json")
+    other = run("profile", str(two_inputs), *gain, "--input", "3x9x7", "--format", "json")
+    assert json.loads(one.stdout)["macs"] == json.loads(other.stdout)["macs"] == 35 * 4 * 27 + 40
+    frozen = run("profile", str(two_inputs), "--input", "gain=frozen", "--input", "3x9x7",
+                 "--format", "json")  # fmt: skip
+    found = json.loads(frozen.stdout)
+    assert found["parameters"] == json.loads(one.stdout)["parameters"] + 3
+    message = (
+        "the input 'input' is [N, 3, H, W]: only the batch may be open; state H and W, as in "
+        "--input input=1x3x224x224"
+    )
+    assert mistakes("profile", str(two_inputs), *gain) == (2, (message,))
+    assert mistakes("profile", str(two_inputs), "--input", "3x9x7", "--input", "3x9x8") == (
+        2,
+        ("--input: '3x9x8' is the second size without an input's name",),
+    )
+    assert mistakes("profile", "gap", "--input", "image=3x9x7") == (
+        2,
+        ("a family has one input; state its size alone, as in 3x32x32",),
+    )
+
+
+def test_long_names_are_shortened_in_the_middle(tmp_path: Path) -> None:
+    """In tables and the explanation; programs get them whole."""
+    name = "model/backbone/stage_1/block_2/convolution/Conv2D/ReadVariableOp"
+    pad = Sketchpad()
+    pad.conv("input", 4, 3, name=name)
+    path = tmp_path / "long.onnx"
+    onnx.save(pad.model(name), path)
+    text = run("profile", str(path), "--explain").stdout
+    assert "model/backbone/stag…v2D/ReadVariableOp" not in text  # 40 characters, not fewer
+    assert "model/backbone/stag…onv2D/ReadVariableOp" in text
+    assert name not in text
+    [row] = json.loads(run("profile", str(path), "--format", "json").stdout)["layers"]
+    assert row["name"] == name
+
+
+def test_a_file_needs_neither_pytorch_nor_mlflow(model: Path) -> None:
+    """A light installation profiles files and checks them against the boards."""
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'mlflow', 'optuna'): sys.modules[name] = None\n"
+        "from edgebench.cli import cli\n"
+        f"cli.main(['profile', {str(model)!r}], standalone_mode=False)\n"
+        f"cli.main(['fit', {str(model)!r}], standalone_mode=False)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "MACC        9.74 k (9,742)" in result.stdout
 
 
 def test_the_list_of_targets() -> None:

@@ -57,8 +57,8 @@ GAP: Case = ("gap", ())
 VGG: Case = ("vgg", ())
 
 
-STAYS_FLOAT: dict[str, str] = {}
-"""Operators that no int8 graph of a family computes in int8, with the reason of the report."""
+STAYS_FLOAT = {"Flatten": "its input 'input' is float32"}
+"""What int8 graphs leave in float32, and why: a flatten of the input moves what is not int8 yet."""
 
 
 @pytest.mark.parametrize("case", cases(), ids=label)

@@ -208,6 +208,15 @@ def _mixed(net: Any, images: Tensor) -> Tensor:
     return net.dense((tokens + mixed).mean(1))
 
 
+def _attended(net: Any, images: Tensor) -> Tensor:
+    """Attend with products and a softmax; the heads of the keys are put apart and exchanged."""
+    tokens = net.patches(images).flatten(2).transpose(1, 2)
+    heads = tokens.unflatten(-1, (2, 8)).transpose(1, 2)
+    scores = torch.softmax(heads @ heads.transpose(-2, -1) / 8**0.5, dim=-1)
+    fused = functional.scaled_dot_product_attention(heads, 2 * heads, heads)
+    return net.dense((scores @ heads + fused).transpose(1, 2).flatten(2).mean(1))
+
+
 def _changed_view(net: Any, images: Tensor) -> Tensor:
     value = net.conv(images)
     value[:, :4].relu_()
@@ -315,6 +324,9 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     ),
     "transformer": lambda: Transformer(token=False),
     "transformer with a class token": lambda: Transformer(token=True),
+    "attention by hand": lambda: Network(
+        _attended, patches=conv(3, 16, 4, stride=4), dense=nn.Linear(16, 5)
+    ),
     "multi-head attention": lambda: Network(
         _mixed,
         patches=conv(3, 16, 4, stride=4), mix=nn.MultiheadAttention(16, 2, batch_first=True),

@@ -15,18 +15,16 @@ import onnx
 import pytest
 from onnx_graphs import QuantisedPad
 
-from edgebench.footprint import TARGETS, Target
-from edgebench.footprint.latency import (
-    TOOLS,
-    Counts,
+from edgebench.footprint import (
+    TARGETS,
     Latency,
     NoLatency,
-    core_of,
-    counts,
+    Target,
     estimate,
-    scales,
+    measure,
     work_units,
 )
+from edgebench.footprint.latency import TOOLS, Counts, core_of, counts, scales
 from edgebench.profiling import profile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,6 +176,24 @@ def test_an_estimate_names_what_it_rests_on() -> None:
     )
 
 
+def test_a_footprint_carries_it_where_a_target_is_named() -> None:
+    """As the attribute and keys of its JSON object; without a target there is none."""
+    found = profile(network())
+    footprint = measure(found, target=M7)
+    latency = estimate(found, M7, "st")
+    assert isinstance(latency, Latency)
+    assert footprint.latency == latency
+    assert footprint.latency_ms == latency.ms
+    row = footprint.as_dict()
+    assert row["latency_ms"] == latency.ms
+    assert row["latency_interval_ms"] == [latency.low_ms, latency.high_ms]
+    assert row["latency_provenance"] == latency.provenance
+    assert measure(found).latency_ms is None
+    refused = measure(found, "tflm", target=M7).as_dict()
+    assert (refused["latency_ms"], refused["latency_interval_ms"]) == (None, None)
+    assert refused["latency_provenance"].startswith("no estimate: the convention 'tflm'")
+
+
 def test_time_goes_with_the_clock() -> None:
     """Half the clock, twice the time."""
     found = profile(network())
@@ -242,6 +258,9 @@ def test_the_core_of_a_board() -> None:
     """The first that it names, its FPU left out."""
     assert core_of(M7) == "Cortex-M7"
     assert core_of(TARGETS["nucleo-f401re"]) == "Cortex-M4"
+    assert core_of(TARGETS["raspberry-pi-pico"]) == "Cortex-M0+"
+    assert core_of(TARGETS["raspberry-pi-pico-2"]) == "Cortex-M33"
+    assert core_of(TARGETS["esp32-s3-devkitc-1"]) == "2x Xtensa LX7"
 
 
 def test_energy_and_battery_are_arithmetic() -> None:

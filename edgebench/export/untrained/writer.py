@@ -14,6 +14,8 @@ from edgebench.export.untrained.trace import BATCH, Call, NoRuleError, Trace, Va
 OPSET = 18
 ROLES = {1: "weight", 2: "bias"}
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+TRANSPOSES = frozenset({"transpose", "permute", "t"})
+ATTENTION = "scaled_dot_product_attention"  # which exchanges the last two dimensions of its keys
 
 Rule = Callable[["Writer", Call], None]
 Operand = Value | float | Sequence[float] | None
@@ -47,6 +49,7 @@ class Writer:
         self.origins: dict[Value, Value] = {}
         self.readers = _readers(trace)
         self.pads: dict[Value, list[int]] = {}
+        self.turned: dict[Value, tuple[Value, list[int]]] = {}
         self.done: set[Call] = set()
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[TensorProto] = []
@@ -137,6 +140,20 @@ class Writer:
     def same(self, result: Value, source: Value) -> None:
         """Let ``result`` be ``source`` under another shape or name: nothing is computed."""
         self.origins[result] = self._origin(source)
+
+    def transpose(self, call: Call, source: Value, order: Sequence[int], result: Value) -> None:
+        """Add a Transpose, or leave it to the one that alone reads ``result``."""
+        origin, before = self.turned.get(source, (source, list(range(len(order)))))
+        whole = [before[axis] for axis in order]
+        reader = self.only_reader(result)
+        if reader is not None and (
+            reader.op in TRANSPOSES or (reader.op == ATTENTION and reader["key"] is result)
+        ):
+            self.turned[result] = origin, whole
+        elif whole == sorted(whole):
+            self.same(result, origin)
+        else:
+            self.emit(call, "Transpose", [origin], [result], perm=whole)
 
     def only_reader(self, value: Value) -> Call | None:
         """Return the call that alone reads ``value``, or None."""

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import traceback
+import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -50,7 +51,7 @@ class _Process:
         # first instruction on, and be stopped by its parent alone.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            with _environment(ENVIRONMENT):
+            with _environment(ENVIRONMENT), _without_main():
                 self.process.start()
         finally:
             signal.signal(signal.SIGINT, before)
@@ -196,6 +197,21 @@ def _environment(given: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in ours:
             del os.environ[name]
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the program that is run from a process that starts inside.
+
+    A worker needs nothing of it, and importing it anew would run a script without a guard a second
+    time, and would fail where it is no file: a script from standard input.
+    """
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 def threads_for(workers: int) -> int:

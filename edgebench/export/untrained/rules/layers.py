@@ -132,8 +132,8 @@ def _attention(writer: Writer, call: Call) -> None:
         raise NoRuleError
     rank = len(query.shape)
     scale = [math.sqrt(call["scale"] or 1 / math.sqrt(query.shape[-1]))]
-    order = [*range(rank - 2), rank - 1, rank - 2]
-    turned = writer.emit(call, "Transpose", [key], perm=order)
+    turned = Value(())
+    writer.transpose(call, key, [*range(rank - 2), rank - 1, rank - 2], turned)
     query = writer.emit(call, "Mul", [query, scale])
     turned = writer.emit(call, "Mul", [turned, scale])
     scores = writer.emit(call, "MatMul", [query, turned])

@@ -46,14 +46,15 @@ def _channel_shuffle(writer: Writer, call: Call) -> None:
 
 @RULES.rule("transpose", "permute", "t")
 def _transpose(writer: Writer, call: Call) -> None:
+    """One Transpose for several in a row."""
     rank = len(call["self"].shape)
     order = list(range(rank))
     if call.op == "permute":
         order = [axis % rank for axis in call["dims"]]
     else:
-        one, other = (call.arguments.get("dim0", 0) % rank, call.arguments.get("dim1", 1) % rank)
+        one, other = (call.arguments.get(f"dim{side}", side) % rank for side in (0, 1))
         order[one], order[other] = other, one
-    writer.emit(call, "Transpose", [call["self"]], call.outputs, perm=order)
+    writer.transpose(call, call["self"], order, call.output)
 
 
 @RULES.rule("unsqueeze")
