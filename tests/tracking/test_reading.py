@@ -175,7 +175,7 @@ def test_the_configuration_that_was_recorded_is_the_one_that_was_trained(stores:
     saved = fetch_run("study:0", tracking_uri=stores.tracking_uri)
     config = TrialConfig(record.rows[0].params, "synthetic")
     assert saved.config.key == config.key
-    assert saved.config.recipe == config.recipe
+    assert saved.config == config.resolved()
     assert saved.config.params.keys() > config.params.keys()
 
 
