@@ -84,12 +84,31 @@ def begin(log: StudyLog, row: Row, record: StudyRecord) -> str:
 
 
 def write_row(log: StudyLog, row: Row, record: StudyRecord, **more: Any) -> Row:
-    """Write one row as its trial would have; returns it with its run's id."""
+    """Write one row as its trial would have; returns it as it can be read back."""
+    bare = dataclasses.replace(
+        row, run_id="", state=State(row.state), curves={}, layers=(), confusion=None, filters=None
+    )
     if row.state == State.REFUSED:
-        row = dataclasses.replace(row, run_id="", state=State.REFUSED, layers=())
-        log.refuse(row)
-        return row
-    row = dataclasses.replace(row, run_id=begin(log, row, record), state=State(row.state))
+        log.refuse(bare)
+        return bare
+    bare = dataclasses.replace(bare, run_id=begin(log, row, record))
+    return end(log, bare, row, record, **more)
+
+
+def end(log: StudyLog, bare: Row, row: Row, record: StudyRecord, **more: Any) -> Row:
+    """End the trial that was begun for ``row``; ``more`` is what else its outcome has."""
     config = TrialConfig(row.params, record.dataset)
     outcome = outcome_of(row, **more)
-    return log.end_trial(row, config, facts_of(record), gate_of(row, record), outcome)
+    return log.end_trial(bare, config, facts_of(record), gate_of(row, record), outcome)
+
+
+def model_bytes() -> bytes:
+    """Return a small ONNX file with an input and ten logits."""
+    from onnx import TensorProto, helper
+
+    shapes = {"input": ["batch", 10], "logits": ["batch", 10]}
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()]
+    node = helper.make_node("Identity", ["input"], ["logits"])
+    graph = helper.make_graph([node], "made", ends[:1], ends[1:])
+    opset = [helper.make_opsetid("", 18)]
+    return bytes(helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from edgebench.errors import EdgebenchError
 from edgebench.record import Row, Scalar, State
 from edgebench.space import Axis, Sweep, TrialConfig
-from edgebench.tracking import create_store, sqlite_path
+from edgebench.tracking import create_store, many_objects, sqlite_path
 
 FORMAT = 2
 """The version of what a study keeps in Optuna's store."""
@@ -86,6 +86,7 @@ class Sampler:
         self._repeats = 0
         self._trained: list[FrozenTrial] = []
         self._refused: deque[FrozenTrial] = deque(maxlen=REFUSED_KEPT)
+        self._refused_rows: list[Row] = []
         for trial in self._store.trials():
             self._remember(trial)
         self._renew_memory()
@@ -141,6 +142,7 @@ class Sampler:
         number, _ = self._store.add(trial)
         self._ended[proposal.config.key] = State.REFUSED
         self._refused.append(trial)
+        self._refused_rows.append(_refused_row(number, trial))
         self._learn(proposal.drawn, trial)
         return number
 
@@ -162,13 +164,9 @@ class Sampler:
         """Return the trials that an earlier process neither finished nor closed."""
         return sorted(self._begun)
 
-    def refused(self) -> Iterator[Row]:
-        """Yield the rows of all refused candidates, as the store holds them."""
-        for trial in self._store.trials():
-            if _state_of(trial) is State.REFUSED:
-                content = trial.user_attrs[CANDIDATE]
-                kept = {name: content[name] for name in ("name", "reason", "params", "metrics")}
-                yield Row(trial=trial.number, run_id="", state=State.REFUSED, **kept)
+    def refused(self) -> Sequence[Row]:
+        """Return the rows of all refused candidates that the store holds."""
+        return self._refused_rows
 
     def _remember(self, trial: FrozenTrial) -> None:
         """Take a recorded trial into account: what came to an end is never tried again."""
@@ -182,6 +180,8 @@ class Sampler:
             self._ended[key] = state
             self._retries.pop(key, None)
             (self._refused if state is State.REFUSED else self._trained).append(trial)
+            if state is State.REFUSED:
+                self._refused_rows.append(_refused_row(trial.number, trial))
 
     def _unexplored(self, under_way: Collection[str]) -> list[TrialConfig] | None:
         """Return the configurations of a finite space that are left, or None for an endless one."""
@@ -273,6 +273,12 @@ def _state_of(trial: FrozenTrial) -> State:
     return State(trial.user_attrs.get(STATE, trial.user_attrs[CANDIDATE].get("state")))
 
 
+def _refused_row(number: int, trial: FrozenTrial) -> Row:
+    content = trial.user_attrs[CANDIDATE]
+    kept = {name: content[name] for name in ("name", "reason", "params", "metrics")}
+    return Row(trial=number, run_id="", state=State.REFUSED, **kept)
+
+
 def _ended(trial: FrozenTrial, state: State, values: Sequence[float] | None) -> FrozenTrial:
     """Return ``trial`` as one that ended."""
     return create_trial(
@@ -298,7 +304,7 @@ class _Store:
             load_if_exists=True,
         )
         self._study = self._storage.get_study_id_from_name(sweep.name)
-        self._count = len(self._storage.get_all_trials(self._study, deepcopy=False))
+        self._count = self._storage.get_n_trials(self._study)
         known = study.user_attrs.get("sweep")
         if known is None:
             study.set_user_attr("format", FORMAT)
@@ -308,7 +314,8 @@ class _Store:
 
     def trials(self) -> list[FrozenTrial]:
         """Return every recorded trial, in order."""
-        return self._storage.get_all_trials(self._study, deepcopy=False)
+        with many_objects():
+            return self._storage.get_all_trials(self._study, deepcopy=False)
 
     def add(self, trial: FrozenTrial) -> tuple[int, int]:
         """Write a trial whole; return its number and the store's key for it."""

@@ -18,7 +18,7 @@ from edgebench.tracking.reading import (
 )
 from edgebench.tracking.runs import MODEL, MODEL_INT8, reader
 from edgebench.tracking.saved import dataset_of, model_of, preprocessing_of
-from edgebench.tracking.store import create_store, sqlite_path
+from edgebench.tracking.store import create_store, many_objects, sqlite_path
 
 __all__ = [
     "MODEL",
@@ -36,6 +36,7 @@ __all__ = [
     "fetch_onnx",
     "fetch_run",
     "last_study",
+    "many_objects",
     "model_of",
     "open_test_split",
     "openings",

@@ -33,18 +33,31 @@ def open_test_split(
     ``by`` is the command; ``details`` say for which trials and what else is worth knowing.
     """
     opening = Opening(dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), by, dict(details))
-    record_opening(client, experiment_id, len(_recorded(client, experiment_id)), opening)
+    _write(client, experiment_id, _new_name(client, experiment_id), opening)
     return opening
 
 
-def record_opening(client: MlflowClient, experiment_id: str, index: int, opening: Opening) -> None:
-    """Write the opening number ``index`` (from 0), anew where it goes on after a cut."""
-    names = [name for name, _ in _recorded(client, experiment_id)]
-    name = names[index] if index < len(names) else f"{TAG}{index:05d}.{uuid.uuid4().hex[:8]}"
-    content = {"when": opening.when, "by": opening.by, **opening.details}
-    client.set_experiment_tag(experiment_id, name, json.dumps(content))
+def record_opening(client: MlflowClient, experiment_id: str, opening: Opening) -> None:
+    """Write an opening, over the one of the same time and command where it goes on after a cut."""
+    same = [
+        name
+        for name, text in _recorded(client, experiment_id)
+        if (one := json.loads(text))["when"] == opening.when and one["by"] == opening.by
+    ]
+    name = same[0] if same else _new_name(client, experiment_id)
+    _write(client, experiment_id, name, opening)
 
 
 def _recorded(client: MlflowClient, experiment_id: str) -> list[tuple[str, str]]:
     tags = client.get_experiment(experiment_id).tags
     return [(name, tags[name]) for name in sorted(tags) if name.startswith(TAG)]
+
+
+def _new_name(client: MlflowClient, experiment_id: str) -> str:
+    """Return a tag's name that sorts behind those recorded, and that nobody else will choose."""
+    return f"{TAG}{len(_recorded(client, experiment_id)):05d}.{uuid.uuid4().hex[:8]}"
+
+
+def _write(client: MlflowClient, experiment_id: str, name: str, opening: Opening) -> None:
+    content = {"when": opening.when, "by": opening.by, **opening.details}
+    client.set_experiment_tag(experiment_id, name, json.dumps(content))

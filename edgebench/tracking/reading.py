@@ -24,6 +24,7 @@ from edgebench.report import best
 from edgebench.space import TrialConfig
 from edgebench.tracking import runs
 from edgebench.tracking.refused import read_refused
+from edgebench.tracking.store import many_objects
 
 LOG = logging.getLogger(__name__)
 READERS = 8
@@ -71,7 +72,8 @@ def study_of(client: MlflowClient, experiment: Experiment, *, details: bool = Fa
     """Return the study of an experiment: its trials that were trained, and those refused."""
     content = described(experiment)
     identity = experiment.experiment_id
-    trained = list(runs.search(client, identity, "tags.kind = 'trial'"))
+    with many_objects():
+        trained = list(runs.search(client, identity, "tags.kind = 'trial'"))
     parents = list(runs.search(client, identity, "tags.kind = 'sweep'"))
     refused = [row for parent in parents[:1] for row in read_refused(client, parent).rows]
     rows = {row.trial: row for row in refused}

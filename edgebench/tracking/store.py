@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock
@@ -50,6 +51,21 @@ def artifact_root(uri: str) -> str | None:
     """Return where artifacts go: beside a SQLite file; None lets a server decide for itself."""
     path = sqlite_path(uri)
     return (path.parent / "artifacts").resolve().as_uri() if path else None
+
+
+@contextlib.contextmanager
+def many_objects() -> Iterator[None]:
+    """Pause the garbage collector while a store's rows become objects: it finds nothing there.
+
+    With it, reading a thousand trials takes twice the time, of both stores.
+    """
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def is_local(folder: Path) -> bool:

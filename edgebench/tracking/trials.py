@@ -228,9 +228,9 @@ class TrialLog:
         """Record that the test split is opened now, and return the permission to read it."""
         return open_test_split(self.client, self.experiment_id, by, details)
 
-    def record_opening(self, index: int, opening: Opening) -> None:
-        """Write the opening number ``index``, anew where it goes on after a cut."""
-        record_opening(self.client, self.experiment_id, index, opening)
+    def record_opening(self, opening: Opening) -> None:
+        """Write an opening, over the one of the same time and command where it goes on."""
+        record_opening(self.client, self.experiment_id, opening)
 
     def _runs(self, filter_string: str) -> list[Run]:
         return list(runs.search(self.client, self.experiment_id, filter_string))

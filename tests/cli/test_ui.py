@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser import browser
-from mlflow_study import store, write_study
+from mlflow_study import facts_of, store, sweep_of, write_row, write_study
 from report_studies import synthetic
 
 from edgebench.record import StudyRecord
 from edgebench.report import front
+from edgebench.tracking import StudyLog, read_study
 from edgebench.tracking.views import refresh
 
 if TYPE_CHECKING:
@@ -131,6 +133,22 @@ def test_the_front_link_compares_its_members(context: BrowserContext, served: Se
     for row in members[:3]:
         page.get_by_text(row.name, exact=True).first.wait_for()
     page.close()
+
+
+def test_a_server_takes_a_record_and_gives_it_back(served: Served) -> None:
+    """Through HTTP, its artifacts too: the curves, the layers, and the table of the refused."""
+    server = served.links["comparison"].partition("/#/")[0]
+    written = dataclasses.replace(served.record, study="served", rows=served.record.rows[:8])
+    log = StudyLog(server, "served")
+    log.begin_sweep(sweep_of(written), facts_of(written), written.convention)
+    for row in synthetic(8).rows:
+        write_row(log, row, written)
+    log.end_sweep("FINISHED", {})
+    read = read_study("served", tracking_uri=server, details=True)
+    assert {row.state for row in read.rows} == {"finished", "refused"}
+    assert [row.curves for row in read.rows] == [row.curves for row in synthetic(8).rows]
+    bare = [dataclasses.replace(row, curves={}, layers=()) for row in read.rows]
+    assert bare == list(log.record().rows)
 
 
 def test_an_unknown_study_names_the_nearest(served: Served, tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ def test_an_opening_that_was_cut_off_is_gone_on_with(tried: Tried, tmp_path: Pat
     log = StudyLog(stores.tracking_uri, "try")
     [opening] = log.openings()
     details = {n: v for n, v in opening.items() if n not in {"when", "by"}} | {"complete": False}
-    log.record_opening(0, Opening(opening["when"], opening["by"], details))
+    log.record_opening(Opening(opening["when"], opening["by"], details))
     with pytest.raises(EdgebenchError, match="was opened on"):
         finalize("try", settings(stores), print, seeds=3)
     events: list[Event] = []

@@ -75,21 +75,21 @@ def finalize(
             )
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         last = {"when": now, **last}  # the time at which it began stays
-        opening = _recorded(log, len(openings) - 1, last)
+        opening = _recorded(log, last)
         _judge(plan, log, finals, dispatcher, dataset=dataset, opening=opening)
         finals = plan.gather(log)
         for member in finals:
             log.log_metrics(member.row.run_id, member.figures())
         openings[-1] = {**last, "complete": True}
-        _recorded(log, len(openings) - 1, openings[-1])
+        _recorded(log, openings[-1])
     return Finals(study, openings, finals, record.dtype)
 
 
-def _recorded(log: FinalsLog, index: int, content: Mapping[str, Any]) -> Opening:
+def _recorded(log: FinalsLog, content: Mapping[str, Any]) -> Opening:
     """Write an opening of the test split, and return it."""
     details = {name: value for name, value in content.items() if name not in {"when", "by"}}
     opening = Opening(str(content["when"]), str(content["by"]), details)
-    log.record_opening(index, opening)
+    log.record_opening(opening)
     return opening
 
 
