@@ -34,6 +34,9 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
     "MALLOC_TRIM_THRESHOLD_": str(2**33),
     "MALLOC_TOP_PAD_": str(2**26),
+    # libgomp's threads spin while they wait for each other; beside another busy process that
+    # costs two thirds of the speed (benchmarks/spinning.py).
+    "GOMP_SPINCOUNT": "1000",
 }
 """What a worker's environment has besides the user's, who may set any of it otherwise."""
 PATIENCE = 5.0  # seconds for a worker to end between two training steps
