@@ -143,7 +143,7 @@ def test_a_profile_has_the_attributes_of_the_json() -> None:
     assert status == 0
     rows, board = printed.pop("layers"), printed.pop("target")
     for name, value in printed.items():
-        assert getattr(found, name) == value, name
+        assert json.loads(json.dumps(getattr(found, name))) == value, name
     assert [layer.as_dict() for layer in found.layers] == rows
     assert found.target is not None
     for name in ("name", "fits", "reason", "rom_margin_bytes", "ram_margin_bytes"):

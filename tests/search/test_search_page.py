@@ -73,7 +73,7 @@ def test_the_numbers_are_the_codes() -> None:
     """Ten refused candidates a run, two attempts, two seconds."""
     from edgebench.search.dispatcher import ATTEMPTS
     from edgebench.search.study import REFUSALS_PER_RUN
-    from edgebench.tracking.log import FLUSH_SECONDS
+    from edgebench.tracking.trials import FLUSH_SECONDS
 
     assert (REFUSALS_PER_RUN, ATTEMPTS, FLUSH_SECONDS) == (10, 2, 2.0)
     for said in ("up to ten of them a run", "begun anew, once", "every two seconds"):
