@@ -39,8 +39,8 @@ parameters:
   train.optimizer: nadam
   train.momentum_decay: 0.01
   train.schedule: linear
-  train.loss: focal
-  train.focus: 1.5
+  train.loss: poly
+  train.epsilon: 1.5
   train.augmentation: upside_down
   train.learning_rate: {values: [1e-9, 3e-2]}
   train.epochs: 2
@@ -217,11 +217,11 @@ def test_an_added_analysis_observes_a_training(python: Run) -> None:
 
 def test_an_added_name_is_the_nearest_one(run: Run) -> None:
     """A mistake is answered with the added members in mind."""
-    done = run("sweep", "extra.yaml", "--set", "train.optimizer=nadm", "--set", "train.loss=vocal")
+    done = run("sweep", "extra.yaml", "--set", "train.optimizer=nadm", "--set", "train.loss=polo")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "error: parameters.train.optimizer: unknown optimizer 'nadm'; did you mean 'nadam'?",
-        "error: parameters.train.loss: unknown loss 'vocal'; did you mean 'focal'?",
+        "error: parameters.train.loss: unknown loss 'polo'; did you mean 'poly'?",
     ]
 
 
