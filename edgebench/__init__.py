@@ -151,7 +151,8 @@ def run_sweep(
     >>> record = run_sweep(load_sweep("my.yaml"), workers=2)  # doctest: +SKIP
     >>> [row.name for row in record.front()]  # doctest: +SKIP
 
-    The same call continues a study that was cut off.
+    The same call continues a study that was cut off. A script that registers members of its own,
+    such as a family, calls this under ``if __name__ == "__main__":``: the workers import it too.
 
     Args:
         sweep: What is searched.

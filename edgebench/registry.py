@@ -61,6 +61,8 @@ class Registry(Mapping[str, T], Generic[T]):
         if name in self._registered:
             raise ValueError(f"the {self.kind} '{name}' is registered twice")
         self._registered[name] = member
+        if getattr(member, "__module__", "") == "__main__":
+            _of_the_program.add(name)
         return member
 
     def register(self, factory: F) -> F:
@@ -101,6 +103,14 @@ class Registry(Mapping[str, T], Generic[T]):
     def __hash__(self) -> int:
         """Hash by identity, as equality goes by it."""
         return id(self)
+
+
+_of_the_program: set[str] = set()
+
+
+def program_has_members() -> bool:
+    """Tell whether the program that is run registered members, so that workers must import it."""
+    return bool(_of_the_program)
 
 
 _plugins_loaded = False

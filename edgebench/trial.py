@@ -62,6 +62,7 @@ class Outcome:
         onnx: The exported model, or None.
         onnx_int8: The quantized model where the configuration asks for it, or None.
         checkpoint: The trained weights as ``torch.save`` writes a state dict, or None.
+        analyses: What each analysis of the training found, as JSON data.
     """
 
     state: State
@@ -72,6 +73,7 @@ class Outcome:
     onnx: bytes | None = None
     onnx_int8: bytes | None = None
     checkpoint: bytes | None = None
+    analyses: Mapping[str, Any] = field(default_factory=dict)
 
 
 def dataset_of(config: TrialConfig, data_dir: Path) -> Dataset:

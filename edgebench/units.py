@@ -13,6 +13,8 @@ from collections.abc import Callable
 from edgebench.metrics import metric_of
 
 UNITS = ("decimal", "binary")
+FORMATS = ("table", "markdown", "csv", "json", "html")
+"""How rows can be written; `edgebench.report` writes them."""
 
 
 LONGEST = 40

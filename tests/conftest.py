@@ -38,8 +38,8 @@ def empty_stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from edgebench.tracking import create_store, runs
 
     stores = Stores(tmp_path_factory.mktemp("stores"))
-    create_store(stores.storage, sampler.initialise)
-    create_store(stores.tracking_uri, runs.initialise)
+    create_store(stores.storage, sampler.initialize)
+    create_store(stores.tracking_uri, runs.initialize)
     return stores.folder
 
 

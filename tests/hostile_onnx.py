@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from onnx_graphs import QuantisedPad, Sketchpad
+from onnx_graphs import QuantizedPad, Sketchpad
 
 NUMBERS = (0, -1, 1, 2, 3, 7, 255, 2**20, 2**31 - 1, 2**31, 2**62, 2**63 - 1, -(2**63), 10**9)
 OPERATORS = (
@@ -53,11 +53,11 @@ def plain() -> onnx.ModelProto:
 
 def quantized() -> onnx.ModelProto:
     """Return an integer CNN between pairs, with a residual."""
-    pad = QuantisedPad()
-    value = pad.conv8(pad.quantised("input"), 4, 3, (3, 3), pads=[1, 1, 1, 1])
+    pad = QuantizedPad()
+    value = pad.conv8(pad.quantized("input"), 4, 3, (3, 3), pads=[1, 1, 1, 1])
     other = pad.conv8(value, 4, 4, (3, 3), group=4, pads=[1, 1, 1, 1])
-    value = pad.quantised(pad.add("Add", [value, other]))
-    return pad.model(pad.dense8(pad.quantised(pad.add("Flatten", [value])), 10, 256))
+    value = pad.quantized(pad.add("Add", [value, other]))
+    return pad.model(pad.dense8(pad.quantized(pad.add("Flatten", [value])), 10, 256))
 
 
 def functional() -> onnx.ModelProto:

@@ -49,8 +49,8 @@ class Sketchpad:
         parts = [self.weight(f"{name}.w", outputs, inputs), self.weight(f"{name}.b", outputs)]
         return self.add("Gemm", [source, *parts], name, transB=1)
 
-    def quantised(self, source: str, code: int = TensorProto.INT8) -> str:
-        """Quantise and dequantise a value, or dequantise a weight that was added as integers."""
+    def quantized(self, source: str, code: int = TensorProto.INT8) -> str:
+        """Quantize and dequantize a value, or dequantize a weight that was added as integers."""
         scale, zero = self.weight(f"{source}.s"), self.weight(f"{source}.z", code=code)
         if any(one.name == source for one in self.weights):
             return self.add("DequantizeLinear", [source, scale, zero], f"{source}.f")
@@ -77,11 +77,11 @@ class Sketchpad:
         return helper.make_model(graph, opset_imports=imports, ir_version=10)
 
 
-class QuantisedPad(Sketchpad):
+class QuantizedPad(Sketchpad):
     """Writes QDQ layers as TFLite models are converted: scales a channel, every result a pair."""
 
     def integers(self, name: str, *dims: int, code: int = TensorProto.INT8) -> str:
-        """Add a weight held in integers with a scale a channel; return its dequantised value."""
+        """Add a weight held in integers with a scale a channel; return its dequantized value."""
         parts = [self.weight(name, *dims, code=code), self.weight(f"{name}.s", dims[0])]
         zero = self.weight(f"{name}.z", dims[0], code=code)
         return self.add("DequantizeLinear", [*parts, zero], f"{name}.f", axis=0)
@@ -94,11 +94,11 @@ class QuantisedPad(Sketchpad):
         weight = self.integers(f"{name}.w", outputs, inputs // more.get("group", 1), *kernel)
         bias = self.integers(f"{name}.b", outputs, code=TensorProto.INT32)
         conv = self.add("Conv", [source, weight, bias], name, **more)
-        return self.quantised(self.add("Relu", [conv]))
+        return self.quantized(self.add("Relu", [conv]))
 
     def dense8(self, source: str, outputs: int, inputs: int) -> str:
         """Add an integer dense layer with a bias."""
         name = f"dense{len(self.nodes)}"
         weight = self.integers(f"{name}.w", outputs, inputs)
         bias = self.integers(f"{name}.b", outputs, code=TensorProto.INT32)
-        return self.quantised(self.add("Gemm", [source, weight, bias], name, transB=1))
+        return self.quantized(self.add("Gemm", [source, weight, bias], name, transB=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,9 +78,19 @@ def modules() -> Iterator[tuple[str, Path]]:
 FILES = [pytest.param(*item, id=str(item[1].relative_to(PACKAGE))) for item in modules()]
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the dotted names that a file imports, inside functions too, types excepted."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """Return the syntax of a file, parsed once."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imports(path: Path) -> tuple[str, ...]:
+    """Return the dotted names that a file imports, inside functions too, types excepted."""
+    return tuple(_imports(tree_of(path)))
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
     typed = {
         id(inner)
         for node in ast.walk(tree)
@@ -101,6 +112,7 @@ def stage_of(name: str) -> str | None:
     return parts[1] if parts[0] == "edgebench" and len(parts) > 1 else None
 
 
+@functools.cache
 def _face(room: str) -> set[str]:
     """Return the names that a room's ``__init__`` shows."""
     tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
@@ -159,14 +171,14 @@ def test_third_parties_have_one_home(stage: str, path: Path) -> None:
 @pytest.mark.parametrize(("stage", "path"), FILES)
 def test_every_module_says_what_it_is(stage: str, path: Path) -> None:
     """The first statement is a docstring."""
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), stage
+    assert ast.get_docstring(tree_of(path)), stage
 
 
 def test_the_test_split_has_one_door() -> None:
     """Nothing outside the data reads it but by `Dataset.open_test`, and few places call that."""
     openers = set()
     for stage, path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Attribute) and stage != "data":
                 assert node.attr != "_test", f"{path.name} reads the test split"
                 if node.attr == "open_test":
@@ -179,7 +191,7 @@ def test_only_the_command_line_prints_and_exits() -> None:
     for stage, path in modules():
         if stage == "cli":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
             allowed = called == "sys.exit" and stage == "search"  # a process of its own
             assert called not in {"print", "sys.exit", "exit", "quit"} or allowed, path

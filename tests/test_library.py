@@ -9,6 +9,7 @@ import io
 import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,19 @@ parameters:
 """
 
 
+def python(*words: str, folder: Path = ROOT, given: str | None = None) -> Any:
+    """Return the JSON that a program prints in ``folder``."""
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, input=given, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def fresh(code: str) -> Any:
     """Return the JSON that ``code`` prints in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return python("-c", code)
 
 
 def command(*words: str) -> tuple[int, Any]:
@@ -258,3 +268,39 @@ def test_a_study_that_is_not_there_is_named(stores: Stores) -> None:
     """With the store's address given, as a notebook in another folder does."""
     with pytest.raises(edgebench.EdgebenchError, match="unknown study 'libary'"):
         edgebench.read_study("libary", tracking_uri=stores.tracking_uri)
+
+
+RUN = """
+import json, edgebench
+record = edgebench.run_sweep(edgebench.load_sweep("s.yaml", {"run_cap": 1}))
+print(json.dumps([[row.state, row.reason, row.params["model.family"]] for row in record.rows]))
+"""
+SCRIPT = """
+from torch import nn
+from edgebench.models import MODELS
+
+@MODELS.register
+def plain(input_shape, classes):
+    channels, height, width = input_shape
+    return nn.Sequential(
+        nn.Conv2d(channels, 2, 1), nn.Flatten(), nn.Linear(2 * height * width, classes)
+    )
+
+if __name__ == "__main__":
+"""
+
+
+def test_a_script_needs_no_guard(stores: Stores, tmp_path: Path) -> None:
+    """Nor to be a file: workers do not import the program."""
+    (tmp_path / "s.yaml").write_text(SWEEP)
+    assert python("-", folder=tmp_path, given=RUN) == [["finished", None, "gap"]]
+    assert stores.folder.is_dir()
+
+
+def test_a_script_may_register_members(stores: Stores, tmp_path: Path) -> None:
+    """Then workers import it, as they do of any program that starts processes."""
+    parameters = "  model.family: plain\n  train.epochs: 1\n"
+    (tmp_path / "s.yaml").write_text(SWEEP.partition("  model.family")[0] + parameters)
+    (tmp_path / "s.py").write_text(SCRIPT + textwrap.indent(RUN, "    "))
+    assert python("s.py", folder=tmp_path) == [["finished", None, "plain"]]
+    assert stores.folder.is_dir()

@@ -36,7 +36,7 @@ class Rebuilt:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[TensorProto] = []
         self.written: list[tuple[int, int, str, list[int]]] = []
-        self.quantised = any("sssa" in n["kernel"].lower() for n in network["nodes"])
+        self.quantized = any("sssa" in n["kernel"].lower() for n in network["nodes"])
         self.network = network
 
     def model(self) -> onnx.ModelProto:
@@ -44,7 +44,7 @@ class Rebuilt:
         first = self.network["nodes"][0]
         shape = _channels_first(first)
         self.written.append((first["at"][0], prod(first["in"]), "input", first["in"]))
-        if self.quantised:
+        if self.quantized:
             self._pair("input")
         padded: Mapping[str, Any] | None = None
         for node in self.network["nodes"]:
@@ -109,8 +109,8 @@ class Rebuilt:
         return name
 
     def _constant(self, name: str, shape: list[int], channels: int = 0) -> str:
-        """Add a weight, in a quantised network as integers with a scale a channel."""
-        if not self.quantised:
+        """Add a weight, in a quantized network as integers with a scale a channel."""
+        if not self.quantized:
             return self._weight(name, shape)
         bias = name.endswith(".bias")
         code = TensorProto.INT32 if bias else TensorProto.INT8
@@ -127,7 +127,7 @@ class Rebuilt:
         return output
 
     def _pair(self, value: str) -> str:
-        """Quantise and dequantise ``value``; return what its readers read."""
+        """Quantize and dequantize ``value``; return what its readers read."""
         scale = self._weight(f"{value}.scale", [])
         zero = self._weight(f"{value}.zero", [], TensorProto.INT8)
         self._emit("QuantizeLinear", [value, scale, zero], f"{value}.q8")
@@ -143,7 +143,7 @@ class Rebuilt:
         source = self._source(node)
         result = source if "convert" in kernel else self._result(node, source, padded)
         self._note(node, result)
-        if self.quantised and "convert" not in kernel:
+        if self.quantized and "convert" not in kernel:
             self._pair(result)
 
     def _result(  # noqa: PLR0911 - one return a kind of node
@@ -197,7 +197,7 @@ class Rebuilt:
         name, shapes = node["name"], {one[0]: one[1] for one in node["weights"]}
         if prod(node["in"]) != node["in"][-1] or len(node["in"]) > 2:
             source = self._emit("Flatten", [source], f"{name}.flat", axis=1)
-            if self.quantised:
+            if self.quantized:
                 source = self._pair(source)
         channels = shapes["weights"][0] if node["kernel"].endswith("_ch") else 0
         parts = [
@@ -214,7 +214,7 @@ class Rebuilt:
         weight = [outputs, prod(shapes["weights"]) // outputs // prod(node["filter"])]
         if len(node["in"]) == 2 == len(node["filter"]):  # a signal under a kernel of two dimensions
             source = self._emit("Unsqueeze", [source, self._axes(name)], f"{name}.image")
-            if self.quantised:
+            if self.quantized:
                 source = self._pair(source)
         top, bottom, left, right = (padded or node)["pad"]
         parts = [
@@ -233,7 +233,7 @@ class Rebuilt:
             return result
         if "nonlinearity" in node:
             result = self._emit("Relu", [result], f"{name}.relu")
-        if self.quantised:
+        if self.quantized:
             result = self._pair(result)
         return self._pool(node, result, f"{name}.pool")
 

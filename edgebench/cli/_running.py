@@ -13,8 +13,7 @@ import click
 
 from edgebench.errors import CheckFailed
 from edgebench.record import MLFLOW_STORE, OPTUNA_STORE
-from edgebench.report import FORMATS
-from edgebench.units import UNITS
+from edgebench.units import FORMATS, UNITS
 
 if TYPE_CHECKING:
     from edgebench.record import StudyRecord

@@ -6,7 +6,7 @@ import inspect
 
 import click
 
-from edgebench.report import FORMATS, render
+from edgebench.units import FORMATS
 
 
 @click.command()
@@ -15,6 +15,7 @@ def command(*, format_: str) -> None:
     """List the data sets, what they hold and where they come from."""
     from edgebench.cli._listing import about, width
     from edgebench.data import DATASETS
+    from edgebench.report import render
 
     rows = []
     for name, reader in DATASETS.items():

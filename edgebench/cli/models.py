@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgebench.report import FORMATS, render
+from edgebench.units import FORMATS
 
 
 @click.command()
@@ -14,6 +14,7 @@ def command(*, format_: str) -> None:
     from edgebench.cli._listing import about, default_of, type_of, values_of, width
     from edgebench.models import MODELS
     from edgebench.registry import options
+    from edgebench.report import render
 
     rows = [
         {

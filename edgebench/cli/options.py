@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgebench.report import render
-
 if TYPE_CHECKING:
     from edgebench.space import Place
 
@@ -31,6 +29,7 @@ def command(*, section: str | None, format_: str) -> None:
     """
     from edgebench.cli._listing import width
     from edgebench.errors import EdgebenchError, unknown
+    from edgebench.report import render
     from edgebench.space import SECTIONS
 
     if section is not None and section not in SECTIONS:

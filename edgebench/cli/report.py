@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgebench.errors import EdgebenchError
 from edgebench.metrics import Dtype
-from edgebench.record import StudyRecord
-from edgebench.report import FORMATS, Board
-from edgebench.units import UNITS
+from edgebench.units import FORMATS, UNITS
+
+if TYPE_CHECKING:
+    from edgebench.record import StudyRecord
+    from edgebench.report import Board
 
 SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", ".html": "html"}
 
@@ -58,7 +61,7 @@ def command(
     """Show STUDY's trade-off table, its front, and how the front fits the boards."""
     from edgebench.cli._listing import width
     from edgebench.footprint import TARGETS, load_target
-    from edgebench.report import redeploy, refit
+    from edgebench.report import Board, redeploy, refit
     from edgebench.tracking import read_study
 
     folder = output is not None and (output.is_dir() or not output.suffix)

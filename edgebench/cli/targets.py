@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgebench.report import FORMATS
-from edgebench.units import UNITS
+from edgebench.units import FORMATS, UNITS
 
 
 @click.command()

@@ -108,15 +108,29 @@ class Footprint:
         """Return the estimated time of an inference, or None where there is no estimate."""
         return self.latency.ms if isinstance(self.latency, Latency) else None
 
+    @property
+    def latency_interval_ms(self) -> tuple[float, float] | None:
+        """Return between what the time lies for nine of ten measured networks, or None."""
+        found = self.latency
+        return (found.low_ms, found.high_ms) if isinstance(found, Latency) else None
+
+    @property
+    def latency_provenance(self) -> str | None:
+        """Return what the time rests on, or why there is none; None where no target was named."""
+        found = self.latency
+        if isinstance(found, NoLatency):
+            return f"no estimate: {found.reason}"
+        return None if found is None else found.provenance
+
     def as_dict(self) -> dict[str, Any]:
         """Return the object of ``profile --format json``."""
         names = (
             "model", "dtype", "convention", "macs", "macc", "parameters", "weights_bytes",
             "code_bytes", "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes",
-            "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "provenance",
+            "rom_upper_bytes", "ram_upper_bytes", "latency_ms",
+            "latency_interval_ms", "latency_provenance", "provenance",
         )  # fmt: skip
         found: dict[str, Any] = {name: getattr(self, name) for name in names}
-        found |= _latency_dict(self.latency)
         found["layers"] = [layer.as_dict() for layer in self.layers]
         found["target"] = None if self.target is None else self.target.as_dict()
         return found
@@ -125,19 +139,6 @@ class Footprint:
         """Return the figures under the names they are recorded by; what is not known is absent."""
         recorded = {m.name: getattr(self, m.key) for m in figures("float32") if m.footprint}
         return {f"{name}{suffix}": value for name, value in recorded.items() if value is not None}
-
-
-def _latency_dict(latency: Latency | NoLatency | None) -> dict[str, Any]:
-    """Return the interval of a latency and what it rests on, or why there is none."""
-    if latency is None:
-        return {"latency_interval_ms": None, "latency_provenance": None}
-    if isinstance(latency, NoLatency):
-        return {
-            "latency_interval_ms": None,
-            "latency_provenance": f"no estimate: {latency.reason}",
-        }
-    interval = [latency.low_ms, latency.high_ms]
-    return {"latency_interval_ms": interval, "latency_provenance": latency.provenance}
 
 
 def _sum(*parts: int | None) -> int | None:

@@ -35,8 +35,6 @@ __all__ = [
     "profile",
 ]
 
-Quantisation = Quantization  # the spelling of callers that have not moved yet
-
 
 def profile(
     model: onnx.ModelProto | Path | str | bytes,

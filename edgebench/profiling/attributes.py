@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from edgebench.errors import EdgebenchError
 from edgebench.profiling.folding import explicit_pads, pad_amounts, window
 from edgebench.profiling.graph import Array, Graph, Node
 from edgebench.profiling.layout import reduced_axes, transpose_order
@@ -34,6 +35,7 @@ SHAPING: Mapping[str, Mapping[int, str]] = {
 }
 """Operands that shape what an operator does, by position, and the attribute that has them."""
 
+_SINGLE = frozenset({"min", "max", "value"})
 _WINDOWED = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool",
                        "GlobalAveragePool", "GlobalMaxPool"})  # fmt: skip
 _ON_AXIS = frozenset({"Softmax", "LogSoftmax", "LayerNormalization", "RMSNormalization", "Concat",
@@ -47,10 +49,12 @@ def resolved(graph: Graph, node: Node) -> dict[str, Any]:
     schema = graph.declared.schema(node)
     found = {} if schema is None else dict(_defaults(node.op, schema.since_version))
     found |= {name: _plain(value) for name, value in node.attributes.items() if _is_plain(value)}
+    if not node.known:
+        return found  # another domain's operator may have a standard one's name
     for position, name in SHAPING.get(node.op, {}).items():
         data = graph.data(node.inputs[position]) if position < len(node.inputs) else None
         if data is not None and data.dtype.kind in "biuf":
-            found[name] = _numbers(data)
+            found[name] = _numbers(data, single=name in _SINGLE)
     found |= _axes(graph, node, found, schema.since_version if schema is not None else 1)
     if node.op in _WINDOWED or node.pooled is not None:
         found |= _window(graph, node)
@@ -90,10 +94,10 @@ def _plain(value: Any) -> Any:
     return tuple(_plain(one) for one in value)
 
 
-def _numbers(data: Array) -> Any:
-    """Return a constant as a number, or a tuple of them where it has a dimension."""
+def _numbers(data: Array, *, single: bool) -> Any:
+    """Return a constant as a tuple of numbers, or as the first of them."""
     kind = float if data.dtype.kind == "f" else int
-    if data.ndim == 0 or (data.size == 1 and kind is float):
+    if single and data.size:
         return kind(data.reshape(-1)[0])
     return tuple(kind(one) for one in data.reshape(-1))
 
@@ -149,6 +153,8 @@ def _bounds(graph: Graph, node: Node, found: Mapping[str, Any]) -> dict[str, Any
     axes = found.get("axes") or range(len(starts))
     steps = found.get("steps") or [1] * len(starts)
     whole = [(0, size, 1) for size in shape]
+    if len({len(starts), len(ends), len(axes), len(steps)}) > 1 or 0 in steps:
+        raise EdgebenchError(f"the bounds of '{node.name}' (Slice) do not belong together")
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         size = shape[axis]
         last = end if end >= -size else None if step < 0 else 0

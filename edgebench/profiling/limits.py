@@ -141,10 +141,14 @@ def check_window(node: Node, inputs: Sequence[Value]) -> None:
         values = node.attributes.get(name)
         if values is None:
             continue
+        if not isinstance(values, list) or not all(isinstance(one, int) for one in values):
+            raise _wrong(node, name, "is no list of whole numbers")
         if len(values) != length:
             raise _wrong(node, name, f"has {len(values)} values; {length} are needed")
         if any(not least <= value < MOST_ELEMENTS for value in values):
             raise _wrong(node, name, f"is {list(values)[:8]}; at least {least} each")
+    if node.op.endswith("Pool") and "kernel_shape" not in node.attributes:
+        raise _wrong(node, "kernel_shape", "is missing")
     mode = node.attributes.get("auto_pad", b"NOTSET").decode(errors="replace") or "NOTSET"
     if mode not in AUTO_PADS:
         raise _wrong(node, "auto_pad", f"is '{mode}'; known: {', '.join(AUTO_PADS)}")

@@ -68,9 +68,6 @@ class Tensor:
         """Tell whether the tensor is held in integers of 8 bits or fewer."""
         return self.dtype in INTEGER_TYPES
 
-    quantised = quantized  # the spelling of callers that have not moved yet
-    quantisation = property(lambda self: self.quantization)
-
 
 @dataclass(frozen=True)
 class Constant(Tensor):
@@ -175,5 +172,3 @@ class Profile:
     def is_quantized(self, operator: Operator) -> bool:
         """Tell whether ``operator`` computes in integers."""
         return self.tensors[operator.inputs[0]].quantized if operator.inputs else False
-
-    is_quantised = is_quantized  # the spelling of callers that have not moved yet

@@ -16,13 +16,12 @@ from edgebench.report.front import best, front, ranked
 from edgebench.report.means import T_95, Mean, student, welch_tied
 from edgebench.report.page import page
 from edgebench.report.rows import as_json, listed, metrics_shown, trials, verdict
-from edgebench.report.table import FORMATS, plain, render
+from edgebench.report.table import plain, render
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "FORMATS",
     "TEST",
     "T_95",
     "VALIDATION",

@@ -11,10 +11,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from edgebench.errors import EdgebenchError, unknown
-from edgebench.units import text
+from edgebench.units import FORMATS, text
 
 NARROWEST = 24  # characters in which a last column is still worth reading
-FORMATS = ("table", "markdown", "csv", "json", "html")
 
 
 def render(

@@ -69,8 +69,11 @@ class Trials(Protocol):
 class Dispatcher:
     """Runs trials on ``pool``, as many at once as it takes."""
 
-    def __init__(self, pool: Pool, stopping: Stopping | None = None) -> None:
+    def __init__(
+        self, pool: Pool, stopping: Stopping | None = None, analyses: tuple[str, ...] = ()
+    ) -> None:
         self.pool = pool
+        self._analyses = analyses
         self.running: dict[int, Job] = {}
         self._stopping = stopping
         self._trials: Trials | None = None
@@ -128,7 +131,9 @@ class Dispatcher:
 
     def _start(self, job: Job) -> None:
         config = dataclasses.replace(job.config, dataset=job.dataset or job.config.dataset)
-        task = RunTrial(config, job.gate, replies=self._stopping is not None)
+        task = RunTrial(
+            config, job.gate, replies=self._stopping is not None, analyses=self._analyses
+        )
         self.running[self.pool.submit(task)] = job
 
     def _receive(self) -> None:

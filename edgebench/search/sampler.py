@@ -306,7 +306,7 @@ class _Store:
     """
 
     def __init__(self, sweep: Sweep, url: str) -> None:
-        create_store(url, initialise)
+        create_store(url, initialize)
         self._storage = _storage(url)
         study = optuna.create_study(
             study_name=sweep.name,
@@ -382,7 +382,7 @@ def _storage(url: str) -> RDBStorage:
     return RDBStorage(url, engine_kwargs=patient if sqlite_path(url) else alive)
 
 
-def initialise(url: str) -> None:
+def initialize(url: str) -> None:
     """Fill an empty SQLite file with Optuna's tables."""
     storage = _storage(url)
     storage.remove_session()

@@ -44,25 +44,26 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
         KeyboardInterrupt: Passed on after the running trials have been closed.
     """
     stopping = EARLY_STOPPING[sweep.early_stop](sweep)
-    with settings.open_pool() as pool, settings.alone(sweep.name):
-        dispatcher = Dispatcher(pool, stopping)
+    with settings.open_pool() as pool:
+        dispatcher = Dispatcher(pool, stopping, sweep.analysis)
         first = sweep.first()
         facts: Facts = dispatcher.ask(Prepare(first))  # before any store is made
-        sampler = Sampler(sweep, settings.storage)
-        log = StudyLog(settings.tracking_uri, sweep.name)
-        log.begin_sweep(sweep, facts, f"{CONVENTION} ({CONVENTIONS[CONVENTION].title})")
-        running = _Search(sampler, log, dispatcher, settings, observe, {first.data_key: facts})
-        status = "KILLED"
-        try:
-            running.recover()
-            dispatcher.run(running)
-            running.open_test_split()
-            status = "FINISHED"
-        finally:
-            running.recover()  # an interruption may strike anywhere, between the stores too
-            log.end_sweep(status, running.counts())
-            log.refresh_views(pictures=status == "FINISHED")
-        return log.record()
+        with settings.alone(sweep.name):
+            sampler = Sampler(sweep, settings.storage)
+            log = StudyLog(settings.tracking_uri, sweep.name)
+            log.begin_sweep(sweep, facts, f"{CONVENTION} ({CONVENTIONS[CONVENTION].title})")
+            running = _Search(sampler, log, dispatcher, settings, observe, {first.data_key: facts})
+            status = "KILLED"
+            try:
+                running.recover()
+                dispatcher.run(running)
+                running.open_test_split()
+                status = "FINISHED"
+            finally:
+                running.recover()  # an interruption may strike anywhere, between the stores too
+                log.end_sweep(status, running.counts())
+                log.refresh_views(pictures=status == "FINISHED")
+            return log.record()
 
 
 @dataclass

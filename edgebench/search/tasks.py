@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgebench.record import Facts
+from edgebench.record import Facts, State
 from edgebench.search.messages import EpochEnded, Reply
 
 if TYPE_CHECKING:  # the coordinator names tasks without importing what they need
@@ -65,16 +66,19 @@ class Prepare:
 class RunTrial:
     """Train a candidate that the gate admitted, export and prove it.
 
-    ``replies``: wait after each epoch for the coordinator's word whether to go on.
+    ``replies``: wait after each epoch for the coordinator's word whether to go on. ``analyses``
+    name what else is observed.
     """
 
     config: TrialConfig
     gate: Gate
     replies: bool = False
+    analyses: tuple[str, ...] = ()
 
     def run(self, worker: Worker) -> Outcome:
         """Return what became of it."""
         from edgebench import trial
+        from edgebench.analysis import ANALYSES
         from edgebench.training import Observer, Stop
 
         tell, replies = worker.tell, self.replies
@@ -86,13 +90,18 @@ class RunTrial:
                 reply = tell(EpochEnded(number, dict(metrics)), replies)
                 return Stop(reply.stop) if reply.stop else None
 
-        return trial.run(
+        analyses = {name: ANALYSES[name]() for name in self.analyses}
+        outcome = trial.run(
             self.config,
             self.gate,
             data_dir=worker.data_dir,
             device=worker.device,
-            observers=[Reporter()],
+            observers=[*analyses.values(), Reporter()],
         )
+        if outcome.state is State.FAILED:
+            return outcome
+        found = {name: analysis.artifact() for name, analysis in analyses.items()}
+        return dataclasses.replace(outcome, analyses=found)
 
 
 @dataclass(frozen=True)

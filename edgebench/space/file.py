@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_args
 from annotated_types import Ge
 
 from edgebench import data, yaml12
+from edgebench.analysis import ANALYSES
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.footprint import load_target
 from edgebench.metrics import INT8, Goal, searched
@@ -40,6 +41,7 @@ class _Header:
     run_cap: Annotated[int, Ge(1)] | None = None
     seed: Annotated[int, Ge(0)] = 0
     early_stop: str = "none"
+    analysis: list[str] | None = None
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Sweep:
@@ -81,6 +83,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
         header.seed,
         int8,
         header.early_stop,
+        tuple(header.analysis or ()),
     )
     if sweep.configurations() is None:
         _require_end(sweep)
@@ -127,6 +130,11 @@ def _header(content: Mapping[str, Any], mistakes: list[str]) -> _Header:
         data.check_name(given.get("dataset", "digits"))
     except EdgebenchError as error:
         mistakes.append(f"dataset: {error}")
+    mistakes += [
+        f"analysis: {unknown(ANALYSES.kind, name, ANALYSES)}"
+        for name in given.get("analysis") or ()
+        if name not in ANALYSES
+    ]
     return _Header(**given)
 
 

@@ -30,6 +30,7 @@ class Sweep:
     seed: int
     int8: bool
     early_stop: str = "none"
+    analysis: tuple[str, ...] = ()
 
     @property
     def varied(self) -> tuple[str, ...]:

@@ -75,12 +75,12 @@ def reader(uri: str | None) -> MlflowClient:
 
 def writer(uri: str) -> MlflowClient:
     """Return a client of a store, which is made where it is a SQLite file that is not there."""
-    create_store(uri, initialise)
+    create_store(uri, initialize)
     mlflow.set_tracking_uri(uri)
     return MlflowClient(tracking_uri=uri)
 
 
-def initialise(uri: str) -> None:
+def initialize(uri: str) -> None:
     """Fill an empty SQLite file with MLflow's tables."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 

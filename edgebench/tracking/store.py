@@ -18,10 +18,10 @@ LOCAL = frozenset(
 """File systems of one machine, on which processes share memory through a file."""
 
 
-def create_store(uri: str, initialise: Callable[[str], None]) -> None:
+def create_store(uri: str, initialize: Callable[[str], None]) -> None:
     """Make a SQLite store that does not exist yet; other stores are left alone.
 
-    ``initialise`` fills the store at the address it is given: a file of another name, which gets
+    ``initialize`` fills the store at the address it is given: a file of another name, which gets
     its own name when it is whole. A process killed between two migrations leaves nothing that
     would stop the next one.
     """
@@ -35,7 +35,7 @@ def create_store(uri: str, initialise: Callable[[str], None]) -> None:
         unfinished = path.with_name(f".{path.name}.unfinished")
         for rest in path.parent.glob(f"{unfinished.name}*"):
             rest.unlink()  # a journal too: SQLite would roll it back into the new file
-        initialise(uri.replace(str(path), str(unfinished)))
+        initialize(uri.replace(str(path), str(unfinished)))
         if is_local(path.parent):
             _keep_write_ahead_log(unfinished)
         unfinished.replace(path)

@@ -130,6 +130,8 @@ class TrialLog:
             "layers": gate.layers,
         }
         self.client.log_dict(run_id, details, runs.DETAILS)
+        for name, found in outcome.analyses.items():
+            self.client.log_dict(run_id, dict(found), f"analysis/{name}.json")
         if outcome.checkpoint is not None:
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / runs.CHECKPOINT

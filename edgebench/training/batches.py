@@ -16,24 +16,30 @@ from edgebench.training.augmentations import Change
 
 
 class Normalizer:
-    """Maps uint8 images to normalized float32 in channels-last order."""
+    """Maps uint8 images to normalized float32 in one order of memory."""
 
-    def __init__(self, scale: Tensor, shift: Tensor) -> None:
+    def __init__(self, scale: Tensor, shift: Tensor, memory_format: torch.memory_format) -> None:
         self._scale = scale
         self._shift = shift
+        self._format = memory_format
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Normalize ``images`` uint8 ``[N, C, H, W]``; the memory format is channels-last."""
-        in_order = images.contiguous(memory_format=torch.channels_last)
+        """Normalize ``images`` uint8 ``[N, C, H, W]``."""
+        in_order = images.contiguous(memory_format=self._format)
         return torch.addcmul(self._shift, in_order, self._scale)
 
 
-def normalizer(mean: Sequence[float], std: Sequence[float], device: torch.device) -> Normalizer:
+def normalizer(
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device,
+    memory_format: torch.memory_format = torch.channels_last,
+) -> Normalizer:
     """Return the map from uint8 ``[N, C, H, W]`` to float32 ``(x / 255 - mean) / std``."""
     shape = (1, len(mean), 1, 1)
     scale = torch.tensor([1 / (255 * s) for s in std], device=device).view(shape)
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
-    return Normalizer(scale, shift.view(shape))
+    return Normalizer(scale, shift.view(shape), memory_format)
 
 
 Criterion = Callable[[Tensor, Tensor], Tensor]

@@ -1,11 +1,14 @@
-"""Where training runs, and in which precision that hardware computes."""
+"""Where training runs, in which precision that hardware computes, in which order of memory."""
 
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from edgebench.errors import EdgebenchError
 from edgebench.training.recipe import Precision
+
+ONEDNN_BLOCK = 16  # channels that oneDNN works on at once: 8 with AVX2, 16 with AVX-512
 
 
 def choose_device(asked: str = "auto") -> torch.device:
@@ -38,3 +41,20 @@ def resolve_precision(asked: Precision, device: torch.device) -> str:
     if asked != "auto":
         return asked
     return "bfloat16" if computes_bfloat16(device) else "float32"
+
+
+def memory_format(model: nn.Module, device: torch.device) -> torch.memory_format:
+    """Return channels-last, the faster order, but where a CPU would train wrongly in it.
+
+    oneDNN's gradient of a strided 1x1 convolution writes past its workspace where the images are
+    channels-last and have fewer channels than a block: wrong weights or a crash (oneDNN 3.x, issue
+    6035 of uxlfoundation/oneDNN, open in November 2026). With the channels first it is right.
+    """
+    wrong = device.type == "cpu" and any(
+        isinstance(layer, nn.Conv2d)
+        and layer.kernel_size == (1, 1)
+        and max(layer.stride) > 1
+        and layer.in_channels // layer.groups < ONEDNN_BLOCK
+        for layer in model.modules()
+    )
+    return torch.contiguous_format if wrong else torch.channels_last

@@ -1,8 +1,8 @@
 """Train one network: the fast path of a small CNN on a CPU or a GPU, seeded and repeatable.
 
-bfloat16 autocast is used where the hardware computes in it, channels-last everywhere, the whole
-data set stands on the device. ``torch.compile`` is not used: its start-up and its backward pass
-cost more than it gains on networks this small on a CPU.
+bfloat16 autocast is used where the hardware computes in it and channels-last wherever it is safe;
+the whole data set stands on the device. ``torch.compile`` is not used: its start-up and its
+backward pass cost more than it gains on networks this small on a CPU.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from edgebench.training.batches import (
     training_batches,
 )
 from edgebench.training.decay import decayed_parameters
-from edgebench.training.device import resolve_precision
+from edgebench.training.device import memory_format, resolve_precision
 from edgebench.training.evaluation import evaluate
 from edgebench.training.failure import (
     check_exploded,
@@ -89,13 +89,14 @@ def train(
     precision = resolve_precision(recipe.precision, device)
     started = time.perf_counter()
     with _repeatable(), out_of_memory_as_failure():
-        normalize = normalizer(dataset.mean, dataset.std, device)
+        order = memory_format(model, device)
+        normalize = normalizer(dataset.mean, dataset.std, device, order)
         placed = dataclasses.replace(
             dataset,
             train=_moved(dataset.train, device),
             validation=_moved(dataset.validation, device),
         )
-        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lags
+        model.to(device, memory_format=order)  # type: ignore[call-overload]  # stub lags
         for observer in observers:
             observer.on_start(model, placed, recipe)
         run = _Run(model, placed, recipe, normalize, precision, observers)

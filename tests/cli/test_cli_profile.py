@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 import pytest
 from click.testing import CliRunner, Result
-from onnx_graphs import QuantisedPad, Sketchpad
+from onnx_graphs import QuantizedPad, Sketchpad
 
 from edgebench.cli import cli
 from edgebench.errors import EdgebenchError
@@ -63,8 +63,8 @@ def test_the_reference_networks(
     assert list(found) == [
         "model", "dtype", "convention", "macs", "macc", "parameters", "weights_bytes",
         "code_bytes", "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes",
-        "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "provenance", "latency_interval_ms",
-        "latency_provenance", "layers", "target",
+        "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "latency_interval_ms",
+        "latency_provenance", "provenance", "layers", "target",
     ]  # fmt: skip
     assert (found["macs"], found["macc"]) == (macs, macc)
     assert (found["parameters"], found["weights_bytes"]) == (parameters, weights)
@@ -231,11 +231,11 @@ def test_fit_against_named_boards() -> None:
 @pytest.fixture
 def int8_model(tmp_path: Path) -> Path:
     """Write an int8 network that is large enough for an estimate."""
-    pad = QuantisedPad()
-    value = pad.conv8(pad.quantised("input"), 16, 3, (3, 3), pads=[1, 1, 1, 1])
+    pad = QuantizedPad()
+    value = pad.conv8(pad.quantized("input"), 16, 3, (3, 3), pads=[1, 1, 1, 1])
     value = pad.conv8(value, 16, 16, (3, 3), pads=[1, 1, 1, 1])
-    value = pad.quantised(pad.add("GlobalAveragePool", [value]))
-    value = pad.dense8(pad.quantised(pad.add("Flatten", [value])), 10, 16)
+    value = pad.quantized(pad.add("GlobalAveragePool", [value]))
+    value = pad.dense8(pad.quantized(pad.add("Flatten", [value])), 10, 16)
     path = tmp_path / "int8.onnx"
     onnx.save(pad.model(value, shape=("N", 3, 32, 32)), path)
     return path

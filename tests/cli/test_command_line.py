@@ -63,16 +63,26 @@ def test_every_command_has_help(name: str, tmp_path: Path) -> None:
     assert "Usage:" in done.stdout
 
 
+def seconds(*words: str) -> float:
+    """Return what a Python program takes of a processor."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *words], capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_answers_at_once(name: str, tmp_path: Path) -> None:
-    """In under 0.15 s of a processor, the interpreter's start with it: the best of five."""
-    times = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        edgebench(name, "--help", folder=tmp_path)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(times) < 0.15
+def test_help_answers_at_once(name: str) -> None:
+    """In less than two and a half times what Python and click take to start: 0.06 s when idle.
+
+    Both are measured side by side, since a busy machine slows both; the best of five.
+    """
+    pairs = [
+        (seconds("-c", "import click"), seconds("-m", "edgebench.cli", name, "--help"))
+        for _ in range(5)
+    ]
+    start, helped = (min(times) for times in zip(*pairs, strict=True))
+    assert helped < 2.5 * start
 
 
 def test_an_unknown_command_suggests_the_nearest(tmp_path: Path) -> None:

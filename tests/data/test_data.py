@@ -219,7 +219,7 @@ def test_the_split_follows_the_seed() -> None:
     assert torch.equal(first._test.images, other._test.images)
 
 
-def test_normalisation_is_the_training_splits(tmp_path: Path) -> None:
+def test_normalization_is_the_training_splits(tmp_path: Path) -> None:
     """Mean and deviation agree with a direct computation over the training pixels."""
     dataset = data.load("synthetic", data_dir=tmp_path)
     scaled = dataset.train.images.double() / 255

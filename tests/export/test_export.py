@@ -285,7 +285,7 @@ def test_preprocessing_travels_inside_the_file(tmp_path: Path) -> None:
     assert Preprocessing.of(to_onnx(build(GAP), shape_of(GAP))) is None
 
 
-def test_pixels_are_normalised_by_the_formula() -> None:
+def test_pixels_are_normalized_by_the_formula() -> None:
     """A hand-written formula gives the same numbers."""
     images = pixels(3)
     np.testing.assert_array_equal(PREPROCESSING.apply(images.numpy()), normalized(images))

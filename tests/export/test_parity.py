@@ -125,7 +125,7 @@ def test_a_patched_int8_weight_fails_the_int8_rung_at_its_operator() -> None:
     assert found.failed.divergence.operator == "0.5/Conv"
 
 
-def test_a_swapped_normalisation_fails_the_float_rung_at_the_input() -> None:
+def test_a_swapped_normalization_fails_the_float_rung_at_the_input() -> None:
     """A file with another mean is fed otherwise than the network was."""
     made = trained()
     wrong = replace(made.preprocessing, mean=(0.9,))
@@ -136,7 +136,7 @@ def test_a_swapped_normalisation_fails_the_float_rung_at_the_input() -> None:
     assert "the input (preprocessing)" in str(found.failed.divergence)
 
 
-def test_a_normalisation_swapped_in_the_int8_file_alone_fails_there() -> None:
+def test_a_normalization_swapped_in_the_int8_file_alone_fails_there() -> None:
     """Each file is fed by its own metadata."""
     made = trained()
     graph, small = handed()

@@ -170,7 +170,7 @@ def test_another_process_writes_the_same_bytes(method: Method, tmp_path: Path) -
     assert done.stdout == serialize(quantize(exported(GAP)[1], images_of(GAP, 40), method=method))
 
 
-def test_quantisation_is_silent(
+def test_quantization_is_silent(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither the calibration nor the quantizer prints or logs."""
@@ -349,7 +349,7 @@ def test_bad_settings_are_refused(arguments: dict[str, object], message: str) ->
     assert str(caught.value) == message
 
 
-def test_images_of_another_shape_and_quantised_models_are_refused() -> None:
+def test_images_of_another_shape_and_quantized_models_are_refused() -> None:
     """The message names both shapes; a second quantization is refused by name."""
     _, graph = exported(GAP)
     with pytest.raises(EdgebenchError) as caught:

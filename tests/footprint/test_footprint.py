@@ -112,7 +112,8 @@ def test_the_json_fields() -> None:
     assert list(found) == [
         "model", "dtype", "convention", "macs", "macc", "parameters", "weights_bytes",
         "code_bytes", "rom_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes",
-        "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "provenance", "layers", "target",
+        "rom_upper_bytes", "ram_upper_bytes", "latency_ms", "latency_interval_ms",
+        "latency_provenance", "provenance", "layers", "target",
     ]  # fmt: skip
     assert (found["model"], found["latency_ms"], found["target"]) == ("gap.onnx", None, None)
     assert found["rom_bytes"] == found["weights_bytes"] + found["code_bytes"]
@@ -501,12 +502,12 @@ def test_an_integer_residual_network_by_hand() -> None:
         name = f"c{len(pad.nodes)}"
         pad.weight(f"{name}.w", 16, inputs, 3, 3, code=TensorProto.INT8)
         pad.weight(f"{name}.b", 16, code=TensorProto.INT32)
-        parts = [pad.quantised(f"{name}.w"), pad.quantised(f"{name}.b", TensorProto.INT32)]
+        parts = [pad.quantized(f"{name}.w"), pad.quantized(f"{name}.b", TensorProto.INT32)]
         out = pad.add("Relu", [pad.add("Conv", [source, *parts], name, pads=[1, 1, 1, 1])])
-        return pad.quantised(out)
+        return pad.quantized(out)
 
-    stem = conv(pad.quantised("input"), 3)
+    stem = conv(pad.quantized("input"), 3)
     body = conv(conv(stem, 16), 16)
-    pad.quantised(pad.add("Add", [stem, body], "sum"))
+    pad.quantized(pad.add("Add", [stem, body], "sum"))
     found = measure(profile(pad.model("sum.dq", shape=("N", 3, 32, 32))))
     assert found.activations_bytes == 16_384 + 34 * 34 * 16 + 16_384 + 5_408

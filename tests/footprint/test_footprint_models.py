@@ -122,13 +122,13 @@ def residual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     return path, by_hand(model, (3, 32, 32))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the quantiser's own imports
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the quantizer's own imports
 @pytest.mark.parametrize("form", ["QDQ", "QOperator"])
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_an_int8_residual_network(
     form: str, per_channel: bool, residual: tuple[Path, int], tmp_path: Path
 ) -> None:
-    """Quantised by ONNX Runtime in each of its forms: one footprint, whatever the form."""
+    """Quantized by ONNX Runtime in each of its forms: one footprint, whatever the form."""
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,

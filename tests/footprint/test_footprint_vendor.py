@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from onnx_graphs import QuantisedPad
+from onnx_graphs import QuantizedPad
 from vendor_networks import GOLDEN, NETWORKS, Network, complete, rebuild, single
 
 from edgebench.footprint import measure
@@ -190,11 +190,11 @@ def test_how_far_an_output_grows_into_its_input(pair: Node) -> None:
 def test_a_depthwise_network_of_the_vendor() -> None:
     """Audio events, int8, six depthwise stages (modelzoo-services, Core 1.0.0): all exact.
 
-    Its input transpose (3,072) and its dequantised output (20) are not part of a QDQ graph.
+    Its input transpose (3,072) and its dequantized output (20) are not part of a QDQ graph.
     """
-    pad = QuantisedPad()
+    pad = QuantizedPad()
     same = {"auto_pad": "SAME_UPPER"}
-    value = pad.conv8(pad.quantised("input"), 32, 1, (3, 3), strides=[2, 2], **same)
+    value = pad.conv8(pad.quantized("input"), 32, 1, (3, 3), strides=[2, 2], **same)
     channels = 32
     for stride, outputs in ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256)):
         strides = [stride, stride]
@@ -203,8 +203,8 @@ def test_a_depthwise_network_of_the_vendor() -> None:
         )
         value, channels = pad.conv8(value, outputs, channels, (1, 1)), outputs
     mean = pad.add("ReduceMean", [value, pad.data("sides", [2, 3])], keepdims=0)
-    value = pad.dense8(pad.quantised(mean), 10, 256)
-    value = pad.quantised(pad.add("Softmax", [value], axis=1))
+    value = pad.dense8(pad.quantized(mean), 10, 256)
+    value = pad.quantized(pad.add("Softmax", [value], axis=1))
     found = measure(profile(pad.model(value, shape=("N", 1, 96, 64))))
     assert found.macc == 23_932_020 - 3_072 - 20
     assert (found.parameters, found.weights_bytes) == (134_730, 139_176)
@@ -216,14 +216,14 @@ def test_a_streaming_wakeword_network() -> None:
 
     The report's arena is 10,116 B, 1,024 more than the rule's: unexplained.
     """
-    pad = QuantisedPad()
-    value = pad.conv8(pad.quantised("input"), 40, 40, (3, 1), group=40)
+    pad = QuantizedPad()
+    value = pad.conv8(pad.quantized("input"), 40, 40, (3, 1), group=40)
     channels = 40
     for kernel in (5, 10, 15):
         value, channels = pad.conv8(value, 128, channels, (1, 1)), 128
         value = pad.conv8(value, 128, 128, (kernel, 1), group=128)
-    value = pad.quantised(pad.add("Flatten", [pad.conv8(value, 32, 128, (1, 1))]))
-    value = pad.quantised(pad.add("Softmax", [pad.dense8(value, 3, 32)], axis=1))
+    value = pad.quantized(pad.add("Flatten", [pad.conv8(value, 32, 128, (1, 1))]))
+    value = pad.quantized(pad.add("Softmax", [pad.dense8(value, 3, 32)], axis=1))
     found = measure(profile(pad.model(value, shape=("N", 40, 30, 1))))
     assert (found.macc, found.parameters, found.weights_bytes) == (827_256, 46_883, 49_412)
     assert found.activations_bytes == 10_116 - 1_024

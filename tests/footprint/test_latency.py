@@ -13,7 +13,7 @@ import latency_networks
 import numpy as np
 import onnx
 import pytest
-from onnx_graphs import QuantisedPad
+from onnx_graphs import QuantizedPad
 
 from edgebench.footprint import (
     TARGETS,
@@ -81,12 +81,12 @@ def test_the_golden_counts(fitting: ModuleType, network: str, units: float) -> N
 
 def test_each_count_by_hand() -> None:
     """A pool counts its input, an addition its result, a clamp nothing."""
-    pad = QuantisedPad()
-    value = pad.conv8(pad.quantised("input"), 4, 3, (3, 3), pads=[1, 1, 1, 1])
+    pad = QuantizedPad()
+    value = pad.conv8(pad.quantized("input"), 4, 3, (3, 3), pads=[1, 1, 1, 1])
     other = pad.conv8(value, 4, 4, (3, 3), group=4, pads=[1, 1, 1, 1])
-    value = pad.quantised(pad.add("Add", [value, other]))
-    value = pad.quantised(pad.add("MaxPool", [value], kernel_shape=[2, 2], strides=[2, 2]))
-    value = pad.dense8(pad.quantised(pad.add("Flatten", [value])), 10, 64)
+    value = pad.quantized(pad.add("Add", [value, other]))
+    value = pad.quantized(pad.add("MaxPool", [value], kernel_shape=[2, 2], strides=[2, 2]))
+    value = pad.dense8(pad.quantized(pad.add("Flatten", [value])), 10, 64)
     assert counts(profile(pad.model(value))) == Counts(
         macs=64 * 4 * 27 + 64 * 4 * 9 + 640,
         depthwise=64 * 4 * 9,
@@ -148,13 +148,13 @@ def test_every_measured_row_of_a_tool_lies_in_its_interval_or_is_counted(
 
 def network(width: int = 16, size: int = 32, op: str = "Relu") -> onnx.ModelProto:
     """Return an int8 CNN of two convolutions and a dense layer."""
-    pad = QuantisedPad()
-    value = pad.conv8(pad.quantised("input"), width, 3, (3, 3), pads=[1, 1, 1, 1])
+    pad = QuantizedPad()
+    value = pad.conv8(pad.quantized("input"), width, 3, (3, 3), pads=[1, 1, 1, 1])
     value = pad.conv8(value, width, width, (3, 3), pads=[1, 1, 1, 1])
     if op != "Relu":
-        value = pad.quantised(pad.add(op, [value]))
-    value = pad.quantised(pad.add("GlobalAveragePool", [value]))
-    value = pad.dense8(pad.quantised(pad.add("Flatten", [value])), 10, width)
+        value = pad.quantized(pad.add(op, [value]))
+    value = pad.quantized(pad.add("GlobalAveragePool", [value]))
+    value = pad.dense8(pad.quantized(pad.add("Flatten", [value])), 10, width)
     return pad.model(value, shape=("N", 3, size, size))
 
 
@@ -186,7 +186,7 @@ def test_a_footprint_carries_it_where_a_target_is_named() -> None:
     assert footprint.latency_ms == latency.ms
     row = footprint.as_dict()
     assert row["latency_ms"] == latency.ms
-    assert row["latency_interval_ms"] == [latency.low_ms, latency.high_ms]
+    assert row["latency_interval_ms"] == (latency.low_ms, latency.high_ms)
     assert row["latency_provenance"] == latency.provenance
     assert measure(found).latency_ms is None
     refused = measure(found, "tflm", target=M7).as_dict()
@@ -238,8 +238,8 @@ def test_no_estimate_where_none_is_honest(
 
 def test_a_dense_network_has_no_estimate() -> None:
     """More than half of the multiply-accumulates in dense layers."""
-    pad = QuantisedPad()
-    value = pad.quantised(pad.add("Flatten", [pad.quantised("input")]))
+    pad = QuantizedPad()
+    value = pad.quantized(pad.add("Flatten", [pad.quantized("input")]))
     value = pad.dense8(value, 200, 3 * 64 * 64)
     found = estimate(profile(pad.model(value, shape=("N", 3, 64, 64))), M7, "st")
     assert isinstance(found, NoLatency)

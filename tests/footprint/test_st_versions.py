@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from onnx import ModelProto
-from onnx_graphs import QuantisedPad, Sketchpad
+from onnx_graphs import QuantizedPad, Sketchpad
 
 from edgebench.footprint import CONVENTIONS, Footprint, measure
 from edgebench.footprint.st import CORE_2, CUBE_7_3, CUBE_8_1, scratch
@@ -20,21 +20,21 @@ VENDOR = ("st-7.3", "st-8.1", "st", "st-core3")
 SAME = {"auto_pad": "SAME_UPPER"}
 
 
-class Chain(QuantisedPad):
+class Chain(QuantizedPad):
     """A chain of integer layers, written as (filters, stride) of depthwise + pointwise pairs."""
 
     def network(
         self, size: int, stem: int, pairs: list[tuple[int, int]], **padding: Any
     ) -> ModelProto:
         """Return stem, pairs, global mean, dense and softmax on ``size`` x ``size`` x 3 images."""
-        value = self.conv8(self.quantised("input"), stem, 3, (3, 3), strides=[2, 2], **SAME)
+        value = self.conv8(self.quantized("input"), stem, 3, (3, 3), strides=[2, 2], **SAME)
         channels = stem
         for outputs, stride in pairs:
             value = self.depthwise(value, channels, stride, padding)
             value, channels = self.conv8(value, outputs, channels, (1, 1)), outputs
         mean = self.add("ReduceMean", [value, self.data("sides", [2, 3])], keepdims=0)
-        value = self.dense8(self.quantised(mean), 5, channels)
-        out = self.quantised(self.add("Softmax", [value], axis=1))
+        value = self.dense8(self.quantized(mean), 5, channels)
+        out = self.quantized(self.add("Softmax", [value], axis=1))
         return self.model(out, shape=("N", 3, size, size))
 
     def depthwise(self, value: str, channels: int, stride: int, padding: dict[str, Any]) -> str:
@@ -43,7 +43,7 @@ class Chain(QuantisedPad):
         if explicit:
             name = f"pad{len(self.nodes)}"
             sides = self.data(f"{name}.sides", [0, 0, 0, 0, 0, 0, 1, 1])
-            value = self.quantised(self.add("Pad", [value, sides], name))
+            value = self.quantized(self.add("Pad", [value, sides], name))
         how = {} if explicit else SAME
         strides = [stride, stride]
         return self.conv8(value, channels, channels, (3, 3), strides=strides, group=channels, **how)
@@ -72,7 +72,7 @@ def mobilenet(size: int, width: int) -> Profile:
 def test_scratch_of_a_spatial_integer_kernel(inputs: int, outputs: int, patches: int) -> None:
     """4 K + 14 C + min(2 K C, 5120) from 8.1 on; up to 8.0 ten bytes a channel."""
     pad = Chain()
-    out = pad.conv8(pad.quantised("input"), outputs, inputs, (3, 3))
+    out = pad.conv8(pad.quantized("input"), outputs, inputs, (3, 3))
     found = profile(pad.model(out, shape=("N", inputs, 8, 8)))
     kernel = CONVENTIONS["st"].lower(found).kernels[0]
     assert scratch(found, kernel, CORE_2) == 4 * 9 * inputs + 14 * outputs + patches
@@ -96,7 +96,7 @@ def test_same_padding_and_an_explicit_pad_differ() -> None:
 def test_a_convolution_that_a_converter_padded_is_same() -> None:
     """End pads that exceed the start pads, with no Pad operator before, stand for SAME."""
     pad = Chain()
-    value = pad.conv8(pad.quantised("input"), 16, 16, (3, 3), pads=[0, 0, 1, 1], strides=[2, 2])
+    value = pad.conv8(pad.quantized("input"), 16, 16, (3, 3), pads=[0, 0, 1, 1], strides=[2, 2])
     found = measure(profile(pad.model(value, shape=("N", 16, 64, 64))))
     assert [row.output_shape for row in found.layers if row.op == "Pad"] == [(1, 16, 66, 66)]
 
@@ -144,7 +144,7 @@ def test_the_upper_figure_holds_the_tables_of_10_0(network: Profile, printed: in
 def expanding(times: int) -> Footprint:
     """Return a pointwise convolution that expands its 8 channels, under 8.1."""
     pad = Chain()
-    value = pad.conv8(pad.quantised("input"), 8, 8, (1, 1))
+    value = pad.conv8(pad.quantized("input"), 8, 8, (1, 1))
     value = pad.conv8(value, 8 * times, 8, (1, 1))
     value = pad.conv8(value, 8, 8 * times, (1, 1))
     return measure(profile(pad.model(value, shape=("N", 8, 16, 16))), "st-8.1")
@@ -191,7 +191,7 @@ def test_an_integer_dense_layer_ships_a_bias() -> None:
     """Without one of its own it has one of zeros, 4 B an output, under the vendor's tools alone."""
     pad = Chain()
     weight = pad.integers("w", 12, 216)
-    out = pad.quantised(pad.add("Gemm", [pad.quantised("input"), weight], "out", transB=1))
+    out = pad.quantized(pad.add("Gemm", [pad.quantized("input"), weight], "out", transB=1))
     found = profile(pad.model(out, shape=("N", 216)))
     assert found.weights_bytes == 12 * 216
     for name in CONVENTIONS:
@@ -218,8 +218,8 @@ def test_an_integer_sigmoid_is_a_table() -> None:
     """One look-up an element; a float one costs ten operations."""
     plain, pad = Sketchpad(), Chain()
     plain.add("Sigmoid", [plain.conv("input", 4, 3)], "out")
-    conv = pad.conv8(pad.quantised("input"), 4, 3, (3, 3))
-    out = pad.quantised(pad.add("Sigmoid", [conv], "out"))
+    conv = pad.conv8(pad.quantized("input"), 4, 3, (3, 3))
+    out = pad.quantized(pad.add("Sigmoid", [conv], "out"))
     assert measure(profile(plain.model("out"))).layers[-1].macc == 10 * 4 * 36
     assert measure(profile(pad.model(out))).layers[-1].macc == 4 * 36
 
@@ -230,13 +230,13 @@ def test_an_integer_sigmoid_is_a_table() -> None:
 def joined(adds: int, concats: int) -> Footprint:
     """Return an integer network that joins branches so often, under Core 3."""
     pad = Chain()
-    value, channels = pad.conv8(pad.quantised("input"), 8, 3, (1, 1)), 8
+    value, channels = pad.conv8(pad.quantized("input"), 8, 3, (1, 1)), 8
     for _ in range(adds):
         other = pad.conv8(value, channels, channels, (1, 1))
-        value = pad.quantised(pad.add("Add", [value, other]))
+        value = pad.quantized(pad.add("Add", [value, other]))
     for _ in range(concats):
         other = pad.conv8(value, 8, channels, (1, 1))
-        value = pad.quantised(pad.add("Concat", [value, other], axis=1))
+        value = pad.quantized(pad.add("Concat", [value, other], axis=1))
         channels += 8
     return measure(profile(pad.model(value)), "st-core3")
 
@@ -325,6 +325,6 @@ def test_upper_figures_hold_the_figures_of_integer_networks() -> None:
 def test_a_bias_of_integers_is_no_weight_of_eight_bits() -> None:
     """The row's weights: int8 filters and a bias of 32 bits a channel."""
     pad = Chain()
-    value = pad.conv8(pad.quantised("input"), 4, 3, (3, 3))
+    value = pad.conv8(pad.quantized("input"), 4, 3, (3, 3))
     row = measure(profile(pad.model(value))).layers[0]
     assert row.weights_bytes == 4 * 27 + 4 * 4

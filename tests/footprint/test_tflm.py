@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_graphs import QuantisedPad, Sketchpad
+from onnx_graphs import QuantizedPad, Sketchpad
 
 from edgebench.footprint import Footprint, measure
 from edgebench.footprint.planning import Buffer, greedy_by_size
@@ -25,9 +25,9 @@ def test_of_equal_tensors_the_later_is_placed_first() -> None:
 
 def visual_wake_words(**more: Any) -> Footprint:
     """Return MobileNetV1 0.25 on 96x96x3 as MLPerf Tiny has it, in integers."""
-    pad = QuantisedPad()
+    pad = QuantizedPad()
     same = {"auto_pad": "SAME_UPPER"}
-    value, channels = pad.conv8(pad.quantised("input"), 8, 3, (3, 3), strides=[2, 2], **same), 8
+    value, channels = pad.conv8(pad.quantized("input"), 8, 3, (3, 3), strides=[2, 2], **same), 8
     steps = [(16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *[(128, 1)] * 5]
     for outputs, stride in [*steps, (256, 2), (256, 1)]:
         strides = [stride, stride]
@@ -35,9 +35,9 @@ def visual_wake_words(**more: Any) -> Footprint:
             value, channels, channels, (3, 3), strides=strides, group=channels, **same
         )
         value, channels = pad.conv8(value, outputs, channels, (1, 1)), outputs
-    value = pad.quantised(pad.add("AveragePool", [value], kernel_shape=[3, 3], strides=[3, 3]))
-    value = pad.quantised(pad.add("Flatten", [value]))
-    out = pad.quantised(pad.add("Softmax", [pad.dense8(value, 2, 256)], axis=1))
+    value = pad.quantized(pad.add("AveragePool", [value], kernel_shape=[3, 3], strides=[3, 3]))
+    value = pad.quantized(pad.add("Flatten", [value]))
+    out = pad.quantized(pad.add("Softmax", [pad.dense8(value, 2, 256)], axis=1))
     return measure(profile(pad.model(out, shape=("N", 3, 96, 96)), **more), "tflm")
 
 

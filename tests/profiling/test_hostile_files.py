@@ -147,6 +147,28 @@ def test_windows(attributes: dict[str, Any], message: str) -> None:
     assert refused(conv(**attributes)) == f"the attribute {message}"
 
 
+def test_windows_of_pools() -> None:
+    """An attribute that the opset does not know is read as what it should be, or refused."""
+    for attributes, message in (
+        ({}, "'kernel_shape' of 'pool' (AveragePool) is missing"),
+        (
+            {"kernel_shape": [2, 2], "dilations": 0.5},
+            "'dilations' of 'pool' (AveragePool) is no list of whole numbers",
+        ),
+    ):
+        pad = Sketchpad()
+        pad.add("AveragePool", [pad.conv("input", 4, 3)], "pool", **attributes)
+        assert refused(pad.model("pool", opset=11)) == f"the attribute {message}"
+
+
+def test_bounds_that_do_not_belong_together() -> None:
+    """Two starts and one end."""
+    pad = Sketchpad()
+    names = [pad.conv("input", 4, 3), pad.data("s", [0, 1]), pad.data("e", [3])]
+    pad.add("Slice", names, "out")
+    assert refused(pad.model("out"))
+
+
 @pytest.mark.parametrize("group", [3, 7, 2**62])
 def test_groups_that_do_not_divide(group: int) -> None:
     """The channels of the input, the weight and the groups must fit together."""

@@ -247,7 +247,7 @@ def test_constants_through_nodes_and_identities() -> None:
 def quantized_cnn(axis_scales: int = 0) -> Sketchpad:
     """Return a QDQ convolution + ReLU + pool + dense, its float edges quantized."""
     pad = Sketchpad()
-    source = pad.quantised("input")
+    source = pad.quantized("input")
     for name, dims in (("cw", (4, 3, 3, 3)), ("dw", (10, 36))):
         pad.weight(name, *dims, code=TensorProto.INT8)
         scales = [axis_scales or dims[0]] if axis_scales else []
@@ -255,12 +255,12 @@ def quantized_cnn(axis_scales: int = 0) -> Sketchpad:
         pad.add("DequantizeLinear", [name, *parts], f"{name}.f", axis=0)
     for name, size in (("cb", 4), ("db", 10)):
         pad.weight(name, size, code=TensorProto.INT32)
-        pad.quantised(name, TensorProto.INT32)
+        pad.quantized(name, TensorProto.INT32)
     value = pad.add("Relu", [pad.add("Conv", [source, "cw.f", "cb.f"], "conv")], "relu")
-    value = pad.quantised(value)
-    value = pad.quantised(pad.add("MaxPool", [value], "pool", kernel_shape=[2, 2], strides=[2, 2]))
-    value = pad.quantised(pad.add("Flatten", [value]))
-    pad.quantised(pad.add("Gemm", [value, "dw.f", "db.f"], "dense", transB=1))
+    value = pad.quantized(value)
+    value = pad.quantized(pad.add("MaxPool", [value], "pool", kernel_shape=[2, 2], strides=[2, 2]))
+    value = pad.quantized(pad.add("Flatten", [value]))
+    pad.quantized(pad.add("Gemm", [value, "dw.f", "db.f"], "dense", transB=1))
     return pad
 
 
@@ -530,9 +530,9 @@ def test_a_change_of_scale_is_one_conversion() -> None:
     """Unsigned pixels to signed ones, as converted TFLite models begin: 2 an element, no floats."""
     pad = Sketchpad()
     unsigned = [pad.weight("s"), pad.weight("z", code=TensorProto.UINT8)]
-    source = pad.quantised(pad.add("DequantizeLinear", ["input", *unsigned]))
+    source = pad.quantized(pad.add("DequantizeLinear", ["input", *unsigned]))
     pad.weight("w", 4, 3, 3, 3, code=TensorProto.INT8)
-    pad.quantised(pad.add("Conv", [source, pad.quantised("w")], "conv"))
+    pad.quantized(pad.add("Conv", [source, pad.quantized("w")], "conv"))
     found = profile(pad.model("conv.dq", code=TensorProto.UINT8))
     assert [one.kind for one in found.operators] == ["convert", "conv"]
     assert [row.macc for row in measure(found).layers] == [2 * 192, 36 * 108]
@@ -543,8 +543,8 @@ def test_a_bias_inside_a_quantized_pair_folds() -> None:
     """MatMul + Add with no scale between them is one integer dense layer."""
     pad = Sketchpad()
     pad.weight("w", 16, 8, code=TensorProto.INT8)
-    product = pad.add("MatMul", [pad.quantised("input"), pad.quantised("w")])
-    pad.quantised(pad.add("Add", [product, pad.weight("b", 8)], "out"))
+    product = pad.add("MatMul", [pad.quantized("input"), pad.quantized("w")])
+    pad.quantized(pad.add("Add", [product, pad.weight("b", 8)], "out"))
     found = profile(pad.model("out.dq", shape=("N", 16)))
     assert [(one.kind, one.parameters) for one in found.operators] == [("dense", 136)]
     assert found.dtype == "int8"
@@ -556,5 +556,5 @@ def test_weights_quantized_inside_the_graph() -> None:
     parts = [pad.weight("s", 4), pad.weight("z", 4, code=TensorProto.INT8)]
     held = pad.add("QuantizeLinear", [pad.weight("w", 4, 3, 3, 3), *parts], axis=0)
     weight = pad.add("DequantizeLinear", [held, *parts], axis=0)
-    pad.quantised(pad.add("Conv", [pad.quantised("input"), weight], "conv"))
+    pad.quantized(pad.add("Conv", [pad.quantized("input"), weight], "conv"))
     assert profile(pad.model("conv.dq")).weights_bytes == 108

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from onnx_graphs import QuantisedPad, Sketchpad
+from onnx_graphs import QuantizedPad, Sketchpad
 from row_executor import run
 
 from edgebench.export import quantize
@@ -107,7 +107,7 @@ def test_every_family_in_floats(case: export_cases.Case) -> None:
 )
 def test_every_family_in_integers(case: export_cases.Case) -> None:
     """The int8 graph of each family: within one step of its output."""
-    images = export_cases.normalised(export_cases.pixels(16))
+    images = export_cases.normalized(export_cases.pixels(16))
     check(quantize(export_cases.exported(case)[1], images, count=16), steps=1.01, images=1)
 
 
@@ -411,22 +411,22 @@ def test_a_signal() -> None:
 
 def test_a_quantized_network() -> None:
     """Scales a channel, clamps, a residual, a pool and a dense layer, all between pairs."""
-    pad = QuantisedPad()
-    value = pad.conv8(pad.quantised("input"), 4, 3, (3, 3), pads=[1, 1, 1, 1])
+    pad = QuantizedPad()
+    value = pad.conv8(pad.quantized("input"), 4, 3, (3, 3), pads=[1, 1, 1, 1])
     other = pad.conv8(value, 4, 4, (3, 3), group=4, pads=[1, 1, 1, 1])
-    value = pad.quantised(pad.add("Add", [value, other]))
-    value = pad.quantised(pad.add("MaxPool", [value], kernel_shape=[2, 2], strides=[2, 2]))
-    value = pad.dense8(pad.quantised(pad.add("Flatten", [value])), 10, 64)
+    value = pad.quantized(pad.add("Add", [value, other]))
+    value = pad.quantized(pad.add("MaxPool", [value], kernel_shape=[2, 2], strides=[2, 2]))
+    value = pad.dense8(pad.quantized(pad.add("Flatten", [value])), 10, 64)
     check(with_data(pad.model(value)), steps=1.01)
 
 
 def test_a_result_that_no_pair_describes_has_no_scale_unless_it_is_certain() -> None:
     """Before a ReLU the rounding may come first; before a sigmoid it may not."""
     for activation, certain in (("Relu", True), ("Sigmoid", False)):
-        pad = QuantisedPad()
+        pad = QuantizedPad()
         parts = [pad.integers("w", 4, 3, 3, 3), pad.integers("b", 4, code=TensorProto.INT32)]
-        value = pad.add("Conv", [pad.quantised("input"), *parts], "conv")
-        out = pad.quantised(pad.add(activation, [value]))
+        value = pad.add("Conv", [pad.quantized("input"), *parts], "conv")
+        out = pad.quantized(pad.add(activation, [value]))
         model = with_data(pad.model(out))
         found = profile(model)
         assert found.tensors["conv"].dtype == "int8"
@@ -436,8 +436,8 @@ def test_a_result_that_no_pair_describes_has_no_scale_unless_it_is_certain() -> 
 
 def test_a_float_island_between_integers() -> None:
     """What remains of the pairs is executed, with the scales that it names."""
-    pad = QuantisedPad()
-    value = pad.conv8(pad.quantised("input"), 4, 3, (3, 3))
+    pad = QuantizedPad()
+    value = pad.conv8(pad.quantized("input"), 4, 3, (3, 3))
     island = pad.add("Exp", [value])
     pad.add("Softmax", [island], "out", axis=1)
     check(with_data(pad.model("out")), steps=1.01)
@@ -445,12 +445,12 @@ def test_a_float_island_between_integers() -> None:
 
 def test_a_change_of_scale() -> None:
     """A dequantize that is quantized again reads one scale and writes the other."""
-    pad = QuantisedPad()
-    value = pad.conv8(pad.quantised("input"), 4, 3, (3, 3))
+    pad = QuantizedPad()
+    value = pad.conv8(pad.quantized("input"), 4, 3, (3, 3))
     parts = [pad.weight("other.s"), pad.weight("other.z", code=TensorProto.UINT8)]
     held = pad.add("QuantizeLinear", [value, *parts])
     value = pad.add("DequantizeLinear", [held, *parts])
-    value = pad.quantised(pad.add("MaxPool", [value], kernel_shape=[2, 2]), TensorProto.UINT8)
+    value = pad.quantized(pad.add("MaxPool", [value], kernel_shape=[2, 2]), TensorProto.UINT8)
     model = with_data(pad.model(value))
     assert "QuantizeLinear" in [one.op for one in profile(model).operators]
     check(model, steps=1.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -232,6 +233,28 @@ def test_how_a_candidate_was_made_is_read_back_and_not_assumed(stores: Stores) -
     assert {"torch", "onnx", "onnxruntime", "optuna", "mlflow", "numpy"} <= set(tags)
 
 
+def test_an_analysis_that_the_sweep_asks_for_is_an_artifact_of_each_run(stores: Stores) -> None:
+    """The loss of every step, as JSON; without being asked for there is none."""
+    import mlflow
+
+    parameters = {"model.family": "gap", "model.width": {"values": [4, 6]}, **FAST}
+    for name, asked in (("with", ["step_losses"]), ("without", None)):
+        record, _ = go(build(name=name, parameters=parameters, run_cap=1, analysis=asked), stores)
+        [row] = record.rows
+        client = mlflow.MlflowClient(stores.tracking_uri)
+        files = [one.path for one in client.list_artifacts(row.run_id, "analysis")]
+        assert files == (["analysis/step_losses.json"] if asked else [])
+        if asked:
+            found = json.loads(
+                Path(client.download_artifacts(row.run_id, files[0])).read_text("utf-8")
+            )
+            steps = 576 // 64
+            assert {name: len(values) for name, values in found.items()} == {
+                "loss": steps,
+                "learning_rate": steps,
+            }
+
+
 def test_an_axis_of_the_data_is_prepared_once_a_value(stores: Stores) -> None:
     """Images of two resolutions in one study: other shapes, other footprints, one split."""
     parameters = {
@@ -260,8 +283,6 @@ COMMAND = [sys.executable, "-m", "edgebench.cli", "sweep"]
 
 def start(stores: Stores, *, epochs: int, trials: int = 3) -> subprocess.Popen[str]:
     """Start the command line on the small sweep, each trial long enough to be cut off."""
-    import json
-
     file = stores.folder.parent / "try.yaml"
     file.write_text(json.dumps(CONTENT | {"run_cap": trials}))  # JSON is YAML
     words = ["--set", f"train.epochs={epochs}", "--set", "model.hidden=8", "--set", "method=grid"]

@@ -17,7 +17,12 @@ from edgebench.registry import bind
 from edgebench.training import Epoch, Observer, Recipe, Step, Stop, TrainingFailed
 from edgebench.training import loop as training
 from edgebench.training.batches import mixed, normalizer
-from edgebench.training.device import choose_device, computes_bfloat16, resolve_precision
+from edgebench.training.device import (
+    choose_device,
+    computes_bfloat16,
+    memory_format,
+    resolve_precision,
+)
 from edgebench.training.regularization import regularize
 
 CPU = torch.device("cpu")
@@ -353,3 +358,32 @@ def test_what_a_recipe_may_add_learns_and_follows_the_seed(
     runs = [fit(dataset, recipe(**{"epochs": 5, "learning_rate": 0.01} | given)) for _ in range(2)]
     assert runs[0][0].best_accuracy > 0.8
     assert runs[0][0].curve == runs[1][0].curve
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kernel", "stride", "expected"),
+    [
+        (4, 1, 2, torch.contiguous_format),
+        (15, 1, (1, 2), torch.contiguous_format),
+        (16, 1, 2, torch.channels_last),
+        (4, 1, 1, torch.channels_last),
+        (4, 3, 2, torch.channels_last),
+    ],
+)
+def test_no_order_of_memory_that_trains_wrongly(
+    inputs: int, kernel: int, stride: Any, expected: torch.memory_format
+) -> None:
+    """A strided 1x1 convolution of few channels has a right gradient; the others stay fast."""
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(inputs, 8, kernel, stride, bias=False)
+    assert memory_format(torch.nn.Sequential(conv), CPU) == expected
+    images = torch.randint(0, 256, (8, inputs, 16, 16), dtype=torch.uint8)
+    normalize = normalizer([0.5] * inputs, [0.5] * inputs, CPU, expected)
+    conv.to(memory_format=expected)  # type: ignore[call-overload]  # the stub lags
+    conv(normalize(images)).square().sum().backward()
+    double = torch.nn.Conv2d(inputs, 8, kernel, stride, bias=False).double()
+    double.weight.data.copy_(conv.weight.detach())
+    double((images.double() / 255 - 0.5) / 0.5).square().sum().backward()
+    assert conv.weight.grad is not None
+    assert double.weight.grad is not None
+    torch.testing.assert_close(conv.weight.grad.double(), double.weight.grad, rtol=1e-3, atol=1e-2)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Self
 
 from edgebench.errors import EdgebenchError
+from edgebench.registry import program_has_members
 from edgebench.search.messages import Crashed, Died, Done, EpochEnded, Message, Mistaken, Reply
 from edgebench.search.pools import POOLS
 from edgebench.search.tasks import Task, Worker
@@ -33,6 +34,9 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
     "MALLOC_TRIM_THRESHOLD_": str(2**33),
     "MALLOC_TOP_PAD_": str(2**26),
+    # libgomp's threads spin while they wait for each other; beside another busy process that
+    # costs two thirds of the speed (benchmarks/spinning.py).
+    "GOMP_SPINCOUNT": "1000",
 }
 """What a worker's environment has besides the user's, who may set any of it otherwise."""
 PATIENCE = 5.0  # seconds for a worker to end between two training steps
@@ -51,7 +55,7 @@ class _Process:
         # first instruction on, and be stopped by its parent alone.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            with _environment(ENVIRONMENT), _without_main():
+            with _environment(ENVIRONMENT), _without_program():
                 self.process.start()
         finally:
             signal.signal(signal.SIGINT, before)
@@ -200,14 +204,15 @@ def _environment(given: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Hide the program that is run from a process that starts inside.
+def _without_program() -> Iterator[None]:
+    """Hide the program that is run from a process that starts inside, unless it is needed there.
 
-    A worker needs nothing of it, and importing it anew would run a script without a guard a second
-    time, and would fail where it is no file: a script from standard input.
+    To import it anew would run a script without a guard a second time, and fails where it is no
+    file, as a script from standard input; it is needed where it registered members of its own.
     """
     program = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
+    if not program_has_members():
+        sys.modules["__main__"] = types.ModuleType("__main__")
     try:
         yield
     finally:
