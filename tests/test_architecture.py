@@ -49,7 +49,7 @@ ALONE = {
 """Rooms that can be used by themselves, with all that they import of edgebench."""
 
 HOMES = {
-    "mlflow": {"tracking", "cli"},
+    "mlflow": {"tracking"},
     "optuna": {"search"},
     "fvcore": {"export"},
     "sklearn": {"data"},

@@ -21,7 +21,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from edgebench.errors import EdgebenchError
-from edgebench.record import Row, Scalar, State
+from edgebench.record import Row, Scalar, State, front
 from edgebench.space import Axis, Sweep, TrialConfig
 from edgebench.tracking import create_store, many_objects, sqlite_path
 
@@ -87,7 +87,7 @@ class Sampler:
         self._trained: list[FrozenTrial] = []
         self._refused: deque[FrozenTrial] = deque(maxlen=REFUSED_KEPT)
         self._refused_rows: list[Row] = []
-        for trial in self._store.trials():
+        for trial in self._store.recorded:
             self._remember(trial)
         self._renew_memory()
 
@@ -248,14 +248,22 @@ class Sampler:
     def _renew_memory(self) -> None:
         """Begin the study in memory with the latest trials, and the best of all."""
         if len(self._trained) > TRAINED_KEPT:
-            everything = self._empty_memory()
-            everything.add_trials(self._trained)
-            front = {trial.number for trial in everything.best_trials}
-            older = [t for n, t in enumerate(self._trained[:-TRAINED_KEPT]) if n in front]
+            best = self._best()
+            older = [t for n, t in enumerate(self._trained[:-TRAINED_KEPT]) if n in best]
             self._trained = older + self._trained[-TRAINED_KEPT:]
         self._memory = self._empty_memory()
         self._memory.add_trials([*self._trained, *self._refused])
         self._refused_known = len(self._refused)
+
+    def _best(self) -> set[int]:
+        """Return which of the trained candidates, by their places, form the front."""
+        names = [objective.name for objective in self.sweep.objectives]
+        rows = []
+        for place, trial in enumerate(self._trained):
+            if trial.values is not None:
+                metrics = dict(zip(names, trial.values, strict=True))
+                rows.append(Row(place, "", "", State.FINISHED, None, {}, metrics))
+        return {row.trial for row in front(rows, self.sweep.objectives)}
 
     def _empty_memory(self) -> optuna.Study:
         return optuna.create_study(
@@ -292,7 +300,10 @@ def _ended(trial: FrozenTrial, state: State, values: Sequence[float] | None) -> 
 
 
 class _Store:
-    """The study in Optuna's database: one transaction to add a trial, one or two to end it."""
+    """The study in Optuna's database: one transaction to add a trial, one or two to end it.
+
+    ``recorded`` are the trials that it held when it was opened, in order: they are read once.
+    """
 
     def __init__(self, sweep: Sweep, url: str) -> None:
         create_store(url, initialize)
@@ -304,18 +315,15 @@ class _Store:
             load_if_exists=True,
         )
         self._study = self._storage.get_study_id_from_name(sweep.name)
-        self._count = self._storage.get_n_trials(self._study)
+        with many_objects():
+            self.recorded = self._storage.get_all_trials(self._study, deepcopy=False)
+        self._count = len(self.recorded)
         known = study.user_attrs.get("sweep")
         if known is None:
             study.set_user_attr("format", FORMAT)
             study.set_user_attr("sweep", sweep.fingerprint)
         else:
             _check(sweep, study.user_attrs.get("format", 1), known)
-
-    def trials(self) -> list[FrozenTrial]:
-        """Return every recorded trial, in order."""
-        with many_objects():
-            return self._storage.get_all_trials(self._study, deepcopy=False)
 
     def add(self, trial: FrozenTrial) -> tuple[int, int]:
         """Write a trial whole; return its number and the store's key for it."""

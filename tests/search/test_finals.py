@@ -33,7 +33,7 @@ from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.record import Facts, Opening, Row, State, StudyRecord
 from edgebench.report import Finals, front, notes, table_one
 from edgebench.search import Event, Settings, finalize
-from edgebench.tracking import StudyLog, experiment_id_of, read_study
+from edgebench.tracking import FinalsLog, StudyLog, experiment_id_of, read_study
 from edgebench.tracking.openings import TAG
 from edgebench.trial import Gate, Outcome, preprocessing
 
@@ -136,17 +136,18 @@ def _facts() -> Facts:
 
 def _leave_running(stores: Stores, swept: StudyRecord) -> str:
     """Begin a final run and say no more, as a process that was killed."""
-    log = StudyLog(stores.tracking_uri, "try")
+    log = FinalsLog(stores.tracking_uri, "try")
     log.begin_finals()
     row = swept.rows[0]
     config, _ = log.recorded(row.run_id)
     return log.begin_final(row.trial, config.with_seed(SEEDS[0]), _facts(), "cut", Gate(None))
 
 
-def _forget_openings(log: StudyLog) -> None:
+def _forget_openings(log: FinalsLog) -> None:
     """Leave a study as one whose test split was never opened."""
-    for index, _ in enumerate(log.openings()):
-        log.client.delete_experiment_tag(log.experiment_id, f"{TAG}{index:05d}")
+    for name in log.client.get_experiment(log.experiment_id).tags:
+        if name.startswith(TAG):
+            log.client.delete_experiment_tag(log.experiment_id, name)
 
 
 def test_what_finished_before_a_cut_is_not_trained_again(tried: Tried) -> None:
@@ -190,7 +191,7 @@ def test_accuracies_are_those_of_the_same_split(tried: Tried) -> None:
     """ONNX Runtime on the sweep's validation images and on the test images gives the same."""
     dataset = data.load("synthetic", seed=CONTENT["seed"])
     pre = preprocessing(dataset)
-    log = StudyLog(tried.stores.tracking_uri, "try")
+    log = FinalsLog(tried.stores.tracking_uri, "try")
     for member in tried.finals.members:
         for run in member.finished:
             model = log.model_of(run.run_id)
@@ -259,7 +260,7 @@ def test_a_second_opening_is_refused_before_anything_is_trained(tried: Tried) ->
         "once more, which is recorded too"
     )
     assert events == []
-    assert StudyLog(tried.stores.tracking_uri, "try").openings() == [opening]
+    assert FinalsLog(tried.stores.tracking_uri, "try").openings() == [opening]
     assert {name: opening[name] for name in opening if name != "when"} == {
         "by": "finalize", "seeds": SEEDS, "again": False, "complete": True,
         "trials": sorted(member.row.trial for member in tried.finals.members),
@@ -269,7 +270,7 @@ def test_a_second_opening_is_refused_before_anything_is_trained(tried: Tried) ->
 def test_an_opening_that_was_cut_off_is_gone_on_with(tried: Tried, tmp_path: Path) -> None:
     """The same seeds end it, and it keeps its time; other seeds would be another opening."""
     stores = _copy(tried, tmp_path)
-    log = StudyLog(stores.tracking_uri, "try")
+    log = FinalsLog(stores.tracking_uri, "try")
     [opening] = log.openings()
     details = {n: v for n, v in opening.items() if n not in {"when", "by"}} | {"complete": False}
     log.record_opening(Opening(opening["when"], opening["by"], details))
@@ -313,7 +314,7 @@ def _kill_workers(killing: threading.Event) -> None:
 def test_workers_that_die_are_failed_finals(tried: Tried, tmp_path: Path) -> None:
     """Where none is left it is a failed check, the test split stays closed; failures repeat."""
     stores = _copy(tried, tmp_path)
-    log = StudyLog(stores.tracking_uri, "try")
+    log = FinalsLog(stores.tracking_uri, "try")
     _forget_openings(log)
     for run_id in [run.run_id for run in log.finals().values()]:
         log.client.delete_run(run_id)
@@ -346,7 +347,7 @@ def test_workers_that_die_are_failed_finals(tried: Tried, tmp_path: Path) -> Non
 def test_other_images_are_refused_by_their_digest(tried: Tried, tmp_path: Path) -> None:
     """Before anything is trained; the message has both digests."""
     stores = _copy(tried, tmp_path)
-    log = StudyLog(stores.tracking_uri, "try")
+    log = FinalsLog(stores.tracking_uri, "try")
     _forget_openings(log)
     before = len(log._runs(""))
     recorded = data.load("synthetic", seed=CONTENT["seed"]).digest
