@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional
 
 from edgebench.models import MODELS
-from edgebench.search import _ALLOCATOR
+from edgebench.search.pools.local import ENVIRONMENT
 
 
 def rate(family: str, batch: int, *, fused: bool) -> str:
@@ -52,8 +52,8 @@ def main() -> None:
         return
     settings: tuple[tuple[str, dict[str, str], str], ...] = (
         ("defaults", {}, "unfused"),
-        ("memory kept", _ALLOCATOR, "unfused"),
-        ("memory kept, fused", _ALLOCATOR, "fused"),
+        ("memory kept", ENVIRONMENT, "unfused"),
+        ("memory kept, fused", ENVIRONMENT, "fused"),
     )
     for family in ("gap", "vgg"):
         for name, variables, step in settings:
