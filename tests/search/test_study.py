@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -336,8 +337,11 @@ def test_the_same_command_continues_what_a_signal_cut_off(stores: Stores, name: 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """Return the worker processes of a sweep."""
-    children = psutil.Process(process.pid).children()
-    return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
+    found = []
+    for child in psutil.Process(process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # gone, or not yet waited for
+            found += [child] if "spawn_main" in " ".join(child.cmdline()) else []
+    return found
 
 
 def test_a_trial_whose_worker_is_killed_is_tried_again(stores: Stores) -> None:
