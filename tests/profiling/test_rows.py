@@ -107,7 +107,7 @@ def test_every_family_in_floats(case: export_cases.Case) -> None:
 )
 def test_every_family_in_integers(case: export_cases.Case) -> None:
     """The int8 graph of each family: within one step of its output."""
-    images = export_cases.normalized(export_cases.pixels(16))
+    images = export_cases.images_of(case, 16)
     check(quantize(export_cases.exported(case)[1], images, count=16), steps=1.01, images=1)
 
 
