@@ -34,7 +34,7 @@ STATE = "state"
 REPEATS_BEFORE_CHOOSING = 3
 """After so many repeated proposals in a row a finite space is drawn from what is left of it."""
 ENDLESS_REPEATS = 100
-REFUSED_KEPT = 100
+REFUSED_KEPT = 50
 TRAINED_KEPT = 1000
 """The latest trials that the sampler learns from, of each kind; the best are always among them."""
 OPTUNA_STATES = {
