@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from edgebench.errors import EdgebenchError
 from edgebench.record import Row, Scalar, State, front
 from edgebench.space import Axis, Sweep, TrialConfig
-from edgebench.tracking import create_store, many_objects, sqlite_path
+from edgebench.tracking import absolute, create_store, many_objects, sqlite_path
 
 FORMAT = 2
 """The version of what a study keeps in Optuna's store."""
@@ -379,7 +379,7 @@ def _suggest(trial: Trial, axes: Sequence[Axis]) -> dict[str, Scalar]:
 def _storage(url: str) -> RDBStorage:
     patient: dict[str, Any] = {"connect_args": {"timeout": 60}}  # seconds, for SQLite's one writer
     alive: dict[str, Any] = {"pool_pre_ping": True}  # a database server may have been restarted
-    return RDBStorage(url, engine_kwargs=patient if sqlite_path(url) else alive)
+    return RDBStorage(absolute(url), engine_kwargs=patient if sqlite_path(url) else alive)
 
 
 def initialize(url: str) -> None:

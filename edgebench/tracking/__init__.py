@@ -18,7 +18,7 @@ from edgebench.tracking.reading import (
 )
 from edgebench.tracking.runs import MODEL, MODEL_INT8, reader
 from edgebench.tracking.saved import dataset_of, model_of, preprocessing_of
-from edgebench.tracking.store import create_store, many_objects, sqlite_path
+from edgebench.tracking.store import absolute, create_store, many_objects, sqlite_path
 
 __all__ = [
     "MODEL",
@@ -28,6 +28,7 @@ __all__ = [
     "ParityFailed",
     "SavedRun",
     "StudyLog",
+    "absolute",
     "create_store",
     "dataset_of",
     "details_of",

@@ -7,11 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from edgebench.record import MLFLOW_STORE
 from edgebench.report import plain
+from edgebench.tracking import runs
 
 if TYPE_CHECKING:
     from edgebench.export import Ladder
@@ -26,7 +25,7 @@ def record_proof(
 
     A figure that is not finite is in the artifact alone.
     """
-    client = MlflowClient(tracking_uri=tracking_uri or MLFLOW_STORE)
+    client = runs.reader(tracking_uri)
     now = int(1000 * time.time())
     figures = [
         Metric(name, value, now, 0)

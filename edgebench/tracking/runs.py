@@ -20,7 +20,7 @@ from mlflow.entities import Experiment, Metric, Param, Run, RunTag
 
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.record import MLFLOW_STORE, State
-from edgebench.tracking.store import artifact_root, create_store, sqlite_path
+from edgebench.tracking.store import absolute, artifact_root, create_store, sqlite_path
 
 for _noisy in ("mlflow", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
@@ -69,15 +69,19 @@ def reader(uri: str | None) -> MlflowClient:
             f"there is no record at '{path}'; run 'edgebench sweep' first, from this folder, or "
             "say where it is with --tracking-uri"
         )
-    mlflow.set_tracking_uri(asked)
-    return MlflowClient(tracking_uri=asked)
+    return _client(asked)
 
 
 def writer(uri: str) -> MlflowClient:
     """Return a client of a store, which is made where it is a SQLite file that is not there."""
     create_store(uri, initialize)
-    mlflow.set_tracking_uri(uri)
-    return MlflowClient(tracking_uri=uri)
+    return _client(uri)
+
+
+def _client(uri: str) -> MlflowClient:
+    address = absolute(uri)
+    mlflow.set_tracking_uri(address)
+    return MlflowClient(tracking_uri=address)
 
 
 def initialize(uri: str) -> None:

@@ -35,7 +35,7 @@ def create_store(uri: str, initialize: Callable[[str], None]) -> None:
         unfinished = path.with_name(f".{path.name}.unfinished")
         for rest in path.parent.glob(f"{unfinished.name}*"):
             rest.unlink()  # a journal too: SQLite would roll it back into the new file
-        initialize(uri.replace(str(path), str(unfinished)))
+        initialize(_address(uri, unfinished))
         if is_local(path.parent):
             _keep_write_ahead_log(unfinished)
         unfinished.replace(path)
@@ -45,6 +45,21 @@ def sqlite_path(uri: str) -> Path | None:
     """Return the file of a ``sqlite:///`` address, or None for another kind of store."""
     match = re.fullmatch(r"sqlite(?:\+\w+)?:///(.+)", uri)
     return Path(match[1]) if match else None
+
+
+def absolute(uri: str) -> str:
+    """Return an address that means the same store after the process has changed its folder.
+
+    MLflow and SQLAlchemy keep connections by address: a relative one, asked again from another
+    folder, would still lead to the first folder's file.
+    """
+    path = sqlite_path(uri)
+    return uri if path is None else _address(uri, path.absolute())
+
+
+def _address(uri: str, path: Path) -> str:
+    """Return the address of another SQLite file, by the same driver."""
+    return f"{uri.partition(':///')[0]}:///{path}"
 
 
 def artifact_root(uri: str) -> str | None:

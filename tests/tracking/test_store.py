@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from edgebench.tracking import create_store, many_objects, sqlite_path, store
+from edgebench.tracking import absolute, create_store, many_objects, runs, sqlite_path, store
 from edgebench.tracking.store import artifact_root, is_local
 
 
@@ -36,6 +37,36 @@ def test_artifacts_stand_beside_a_file_and_where_a_server_says(
     monkeypatch.chdir(tmp_path)
     assert artifact_root("sqlite:///mlruns/mlflow.db") == f"file://{tmp_path}/mlruns/artifacts"
     assert artifact_root("http://localhost:5000") is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "same"),
+    [
+        ("sqlite:///mlruns/mlflow.db", "sqlite:///{}/mlruns/mlflow.db"),
+        ("sqlite+pysqlite:///e", "sqlite+pysqlite:///{}/e"),
+        ("sqlite:////data/mlflow.db", "sqlite:////data/mlflow.db"),
+        ("http://localhost:5000", "http://localhost:5000"),
+    ],
+)
+def test_an_address_that_holds_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, same: str
+) -> None:
+    """A relative file is found from where the command started."""
+    monkeypatch.chdir(tmp_path)
+    assert absolute(uri) == same.format(tmp_path)
+
+
+def test_the_same_address_from_two_folders_is_two_records(
+    empty_stores: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook changes its folder: what MLflow keeps open by address must not follow it."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        shutil.copytree(empty_stores, tmp_path / name / "mlruns")
+        monkeypatch.chdir(tmp_path / name)
+        client = runs.reader(None)
+        client.create_experiment(name)
+        assert [one.name for one in client.search_experiments()] == [name, "Default"]
 
 
 def fill(uri: str) -> None:
