@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm_pool  # noqa: F401 - registers the pool
 from conftest import Stores
 
 import edgebench
@@ -237,7 +238,7 @@ def test_a_study_from_the_sweep_to_the_hand_over(
     monkeypatch.chdir(tmp_path)  # the stores are where they are by default
     (tmp_path / "s.yaml").write_text(SWEEP)
     events: list[Any] = []
-    record = edgebench.run_sweep(edgebench.load_sweep("s.yaml"), observe=events.append)
+    record = edgebench.run_sweep(edgebench.load_sweep("s.yaml"), pool="warm", observe=events.append)
     assert [row.state for row in record.rows] == ["finished", "finished"]
     assert [event.kind for event in events] == ["started", "epoch", "ended"] * 2
     assert stores.folder.is_dir()
@@ -253,7 +254,7 @@ def test_a_study_from_the_sweep_to_the_hand_over(
         assert list(frame[name]) == [row["metrics"][name] for row in printed["rows"]]
     assert list(frame["on_front"]) == [row["on_front"] for row in printed["rows"]]
 
-    again = edgebench.run_sweep(edgebench.load_sweep("s.yaml"))
+    again = edgebench.run_sweep(edgebench.load_sweep("s.yaml"), pool="warm")
     assert again.rows == record.rows
 
     best = record.front()[0]

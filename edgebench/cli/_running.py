@@ -1,4 +1,4 @@
-"""What ``sweep`` and ``train`` share: options, signals, running a search, showing its end."""
+"""What the commands that train share: options, signals, running a search, showing its end."""
 
 from __future__ import annotations
 
@@ -22,37 +22,47 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_OPTIONS = (
-    click.option("--timeout", type=click.FloatRange(min=1), help="Start no trial after S seconds."),
+WHERE = (
     click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True,
                  help="Trials at once; the cores are divided among them."),
     click.option("--pool", default="local", show_default=True, metavar="NAME",
                  help="Where trials run: a kind of pool, or KIND://ADDRESS."),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
                  show_default=True),
-    click.option("--dataset", help="Use this data set instead, as in folder:PATH."),
     click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False),
                  default=Path("data"), show_default=True,
                  help="Where archives and decoded images are kept."),
-    click.option("--seed", type=click.IntRange(min=0), help="Use this seed instead."),
     click.option("--storage", default=OPTUNA_STORE, show_default=True, metavar="URL",
-                 help="Optuna's store."),
+                 help="Optuna's store; the study's lock is beside it."),
     click.option("--tracking-uri", default=MLFLOW_STORE, show_default=True, metavar="URI",
                  help="MLflow's store."),
-    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
-                 help="Replace a part of the search, as in train.epochs=3; may be repeated."),
+)  # fmt: skip
+"""Where and how trainings run, and where they are recorded."""
+SHOWN = (
     click.option("--format", "format_", type=click.Choice(FORMATS), default="table",
                  show_default=True),
-    click.option("--units", type=click.Choice(UNITS), default="decimal", show_default=True),
     click.option("--quiet", is_flag=True, help="Show no progress."),
 )  # fmt: skip
+SEARCHED = (
+    click.option("--timeout", type=click.FloatRange(min=1), help="Start no trial after S seconds."),
+    click.option("--dataset", help="Use this data set instead, as in folder:PATH."),
+    click.option("--seed", type=click.IntRange(min=0), help="Use this seed instead."),
+    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
+                 help="Replace a part of the search, as in train.epochs=3; may be repeated."),
+    click.option("--units", type=click.Choice(UNITS), default="decimal", show_default=True),
+)  # fmt: skip
+"""What only a search has: ``sweep`` and ``train``."""
 
 
-def running_options(command: F) -> F:
-    """Add the options of a command that runs trials."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def with_options(*groups: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
+    """Return a decorator that adds groups of options to a command, in their order."""
+
+    def decorate(command: F) -> F:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def overrides(settings: tuple[str, ...], **named: Any) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from edgebench.cli._running import overrides, run, running_options, show
+from edgebench.cli._running import SEARCHED, SHOWN, WHERE, overrides, run, show, with_options
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--trials", type=click.IntRange(min=1), help="Runs in all, instead of run_cap.")
 @click.option("--target", metavar="BOARD", help="Search under this board's flash and RAM.")
-@running_options
+@with_options(SEARCHED, WHERE, SHOWN)
 def command(
     *,
     file: Path,

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from edgebench.cli._running import overrides, run, running_options, show
+from edgebench.cli._running import SEARCHED, SHOWN, WHERE, overrides, run, show, with_options
 
 
 @click.command()
 @click.argument("family")
-@running_options
+@with_options(SEARCHED, WHERE, SHOWN)
 def command(
     *,
     family: str,

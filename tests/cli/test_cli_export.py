@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from command import edgebench
 
 from edgebench.cli.bench import command as bench
 from edgebench.cli.export import command as export
@@ -44,14 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run a sweep of two trials, of which the budget refuses one, and return its folder."""
     folder = tmp_path_factory.mktemp("record")
     (folder / "sweep.yaml").write_text(SWEEP)
-    arguments = ["sweep", "sweep.yaml", "--quiet", "--device", "cpu"]
-    done = subprocess.run(
-        [sys.executable, "-m", "edgebench.cli", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = edgebench("sweep", "sweep.yaml", "--quiet", "--device", "cpu", folder=folder)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command import edgebench
+
+from edgebench.tracking import read_study, with_analyses
 
 SWEEP = """
 name: tiny
@@ -29,30 +30,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the sweep ran."""
     made = tmp_path_factory.mktemp("study")
     (made / "tiny.yaml").write_text(SWEEP, encoding="utf-8")
-    ran = edgebench(made, "sweep", "tiny.yaml", "--quiet", "--format", "json")
+    ran = edgebench("sweep", "tiny.yaml", "--quiet", "--format", "json", folder=made)
     assert ran.returncode == 0, ran.stderr
     (made / "sweep.json").write_text(ran.stdout, encoding="utf-8")
     return made
 
 
-def edgebench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in ``folder``."""
-    return subprocess.run(
-        [sys.executable, "-m", "edgebench.cli", *words],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-
 def test_report_prints_what_the_sweep_ended_with(folder: Path) -> None:
     """The record read any time later is the record at the end."""
-    ran = edgebench(folder, "report", "tiny", "--format", "json")
+    ran = edgebench("report", "tiny", "--format", "json", folder=folder)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) == json.loads((folder / "sweep.json").read_text("utf-8"))
 
 
 def test_a_directory_holds_the_inside_of_the_fronts_members(folder: Path) -> None:
     """First-layer filters and the confusion matrix of every member, from the model that ships."""
-    ran = edgebench(folder, "report", "tiny", "-o", "out")
+    ran = edgebench("report", "tiny", "-o", "out", folder=folder)
     assert ran.returncode == 0, ran.stderr
     rows = json.loads((folder / "sweep.json").read_text("utf-8"))["rows"]
     members = [row for row in rows if row["on_front"]]
@@ -67,25 +60,14 @@ def test_a_directory_holds_the_inside_of_the_fronts_members(folder: Path) -> Non
 
 def test_the_confusion_adds_up_to_the_validation_split_and_its_accuracy(folder: Path) -> None:
     """Its diagonal is the accuracy that training recorded for the model that ships."""
-    program = """
-import json, sys
-from edgebench.tracking import with_analyses
-from edgebench.tracking import read_study
-record = with_analyses(read_study("tiny"))
-print(json.dumps([record.split_sizes, [
-    [row.confusion, len(row.filters), row.params["model.width"], row.metrics["val/accuracy_best"]]
-    for row in record.rows if row.confusion
-]]))
-"""
-    ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    sizes, rows = json.loads(ran.stdout)
+    uri = f"sqlite:///{folder}/mlruns/mlflow.db"
+    record = with_analyses(read_study("tiny", tracking_uri=uri), tracking_uri=uri)
+    rows = [row for row in record.rows if row.confusion]
     assert rows
-    for confusion, filters, width, accuracy in rows:
-        images = sum(map(sum, confusion))
-        right = sum(line[i] for i, line in enumerate(confusion))
-        assert images == sizes["validation"]
+    for row in rows:
+        images = sum(map(sum, row.confusion))
+        right = sum(line[i] for i, line in enumerate(row.confusion))
+        assert images == record.split_sizes["validation"]
+        accuracy = row.metrics["val/accuracy_best"]
         assert right / images == pytest.approx(accuracy, abs=1.5 / images)
-        assert filters == width
+        assert len(row.filters) == row.params["model.width"]

@@ -20,6 +20,7 @@ import mlflow
 import numpy as np
 import psutil
 import pytest
+import warm_pool  # noqa: F401 - registers the pool
 from click.testing import CliRunner, Result
 from conftest import Stores
 from mlflow_study import write_study
@@ -77,12 +78,13 @@ class Tried:
         return settings(self.stores)
 
 
-def settings(stores: Stores) -> Settings:
+def settings(stores: Stores, pool: str = "warm") -> Settings:
     """Run beside the stores."""
     return Settings(
         storage=stores.storage,
         tracking_uri=stores.tracking_uri,
         data_dir=stores.folder.parent / "data",
+        pool=pool,
     )
 
 
@@ -329,7 +331,7 @@ def test_workers_that_die_are_failed_finals(tried: Tried, tmp_path: Path) -> Non
 
     try:
         with pytest.raises(CheckFailed) as caught:
-            finalize("try", settings(stores), kill, seeds=1)
+            finalize("try", settings(stores, "local"), kill, seeds=1)
     finally:
         killing.clear()
     assert caught.value.exit_code == 1
@@ -405,7 +407,7 @@ def test_sigterm_ends_with_its_status(capsys: pytest.CaptureFixture[str]) -> Non
 def run(stores: Stores, *words: str) -> Result:
     """Run the command in this process; a user's mistake comes out as the exception."""
     where = ["--storage", stores.storage, "--tracking-uri", stores.tracking_uri]
-    where += ["--data-dir", str(stores.folder.parent / "data")]
+    where += ["--data-dir", str(stores.folder.parent / "data"), "--pool", "warm"]
     return CliRunner().invoke(command, [*words, *where], catch_exceptions=False)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command import edgebench
 from conftest import Stores
 
 from edgebench.record import State
@@ -29,20 +30,11 @@ def test_every_command_and_the_notebook_run(stores: Stores, tmp_path: Path) -> N
     """In order, as a reader types them; then the notebook goes on with the same study."""
     [sweep] = blocks("yaml")
     (tmp_path / "my.yaml").write_text(sweep)
-    environment = {
-        **os.environ,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-    }
     trained = []
     for line in [line for block in blocks("sh") for line in block.splitlines()]:
-        done = subprocess.run(
-            ["sh", "-c", line],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        program, *words = shlex.split(line, comments=True)
+        assert program == "edgebench"
+        done = edgebench(*words, folder=tmp_path)
         assert done.returncode == 0, f"{line}: {done.stderr}"
         trained.append((line, done.stdout.count(" yes"), done.stderr.count(" in ")))
     rows = json.loads(done.stdout)["rows"]

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+import warm_pool  # noqa: F401 - registers the pool
 from conftest import Stores
 
 from edgebench import space
@@ -57,7 +58,7 @@ def go(built: Sweep, stores: Stores, **settings: Any) -> tuple[StudyRecord, list
         storage=stores.storage,
         tracking_uri=stores.tracking_uri,
         data_dir=stores.folder.parent / "data",
-        **settings,
+        **{"pool": "warm", **settings},
     )
     return search(built, where, events.append), events
 

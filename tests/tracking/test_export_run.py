@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 import torch
+from command import edgebench
 
 from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.export import Calibration, Limits, onnx_logits, verify
@@ -46,14 +45,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Run a sweep of one trial and return the address of its record."""
     folder = tmp_path_factory.mktemp("record")
     (folder / "sweep.yaml").write_text(SWEEP)
-    arguments = ["sweep", "sweep.yaml", "--quiet", "--device", "cpu"]
-    done = subprocess.run(
-        [sys.executable, "-m", "edgebench.cli", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = edgebench("sweep", "sweep.yaml", "--quiet", "--device", "cpu", folder=folder)
     assert done.returncode == 0, done.stderr
     return f"sqlite:///{folder}/mlruns/mlflow.db"
 
