@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from edgebench.errors import EdgebenchError
 from edgebench.record import Facts
 from edgebench.search.messages import Crashed, Died, Done, EpochEnded, Message, Mistaken, Reply
 from edgebench.search.pools import POOLS, Pool, open_pool
-from edgebench.search.pools.local import ENVIRONMENT, threads_for
+from edgebench.search.pools.local import ENVIRONMENT, LocalPool, threads_for
 from edgebench.search.tasks import Prepare, Worker
 from edgebench.space import TrialConfig
 
@@ -77,6 +78,17 @@ class Fail:
     def run(self, worker: Worker) -> Any:  # noqa: ARG002 - a task's signature
         """Raise."""
         raise self.error
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A task that returns which of some packages its worker has imported."""
+
+    packages: tuple[str, ...]
+
+    def run(self, worker: Worker) -> Any:  # noqa: ARG002 - a task's signature
+        """Look."""
+        return tuple(name for name in self.packages if name in sys.modules)
 
 
 @dataclass(frozen=True)
@@ -269,3 +281,11 @@ class Environment:
     def run(self, worker: Worker) -> Any:  # noqa: ARG002 - a task's signature
         """Return the variable."""
         return os.environ.get(self.name)
+
+
+def test_a_worker_imports_nothing_of_the_coordinators(pool: Pool) -> None:
+    """MLflow and Optuna would cost each worker seconds and a third of its memory."""
+    if not isinstance(pool, LocalPool):
+        pytest.skip("its workers are no processes of their own")
+    message = ended(pool, pool.submit(Imported(("mlflow", "optuna", "click", "matplotlib"))))
+    assert message == Done(())
