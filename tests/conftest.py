@@ -31,6 +31,16 @@ class Stores:
         return f"sqlite:///{self.folder}/mlflow.db"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shared_exports(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Name the folder in which `export_cases` keeps the exports of all processes of this run."""
+    base = tmp_path_factory.getbasetemp()
+    beside = "PYTEST_XDIST_WORKER" in os.environ
+    folder = (base.parent if beside else base) / "exports"
+    folder.mkdir(exist_ok=True)
+    os.environ["EDGEBENCH_TEST_EXPORTS"] = str(folder)
+
+
 @pytest.fixture(scope="session")
 def empty_stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make both stores once: MLflow's migrations take seconds."""

@@ -5,21 +5,26 @@ from __future__ import annotations
 import copy
 import functools
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import family_instances
+import filelock
 import numpy as np
 import onnx
 import torch
 from sklearn.datasets import load_digits
 
 from edgebench.errors import EdgebenchError
-from edgebench.export import Preprocessing, quantize, to_onnx
+from edgebench.export import Preprocessing, quantize, serialize, to_onnx
 from edgebench.models import INITIALIZATIONS, MODELS
 from edgebench.registry import bind, options
 
 SHAPE = (3, 16, 16)  # of the networks that tests write themselves
 CLASSES = 5
+SHARED = "EDGEBENCH_TEST_EXPORTS"
+"""The variable that names the folder of this test run's exports."""
 PREPROCESSING = Preprocessing(
     mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), classes=("ant", "bee", "cat", "dog", "élan")
 )
@@ -98,9 +103,17 @@ def lived_in(model: torch.nn.Module) -> torch.nn.Module:
 
 @functools.cache
 def exported(case: Case, opset: int = 18) -> tuple[torch.nn.Module, onnx.ModelProto]:
-    """Return the network of ``case`` and its export; treat both as read-only."""
+    """Return the network of ``case`` and its export; treat both as read-only.
+
+    One process of the test run exports and leaves the file to the others.
+    """
     model, shape = network(case)
-    return model, to_onnx(model, shape, opset=opset, metadata=PREPROCESSING.metadata())
+    file = Path(os.environ[SHARED]) / f"{label(case)}-{opset}.onnx"
+    with filelock.FileLock(f"{file}.lock"):
+        if not file.exists():
+            graph = to_onnx(model, shape, opset=opset, metadata=PREPROCESSING.metadata())
+            file.write_bytes(serialize(graph))
+    return model, onnx.load(file)
 
 
 def shape_of(case: Case) -> tuple[int, int, int]:

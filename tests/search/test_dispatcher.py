@@ -125,12 +125,14 @@ class Killer(Collected):
     """Kills every worker that tells of a trial in ``doomed``, at its first epoch."""
 
     doomed: Mapping[int, int] = field(default_factory=dict)
+    spared: frozenset[int] = field(default_factory=lambda: frozenset(_workers()))
+    """The workers of other pools: those that were there before this one's."""
 
     def epoch(self, job: Job, number: int, metrics: Mapping[str, float]) -> None:
         """Kill, as often as is said."""
         super().epoch(job, number, metrics)
         if len(job.deaths) < self.doomed.get(job.number, 0) and number == 1:
-            for process in _workers():
+            for process in {*_workers()} - self.spared:
                 os.kill(process, signal.SIGKILL)
 
 
@@ -143,18 +145,18 @@ def _workers() -> list[int]:
 
 def test_a_trial_whose_worker_dies_begins_anew(tmp_path: Path) -> None:
     """Its curve begins anew too, and it ends as if nothing had happened; the death is kept."""
-    trials = Killer([job(0, epochs=30)], doomed={0: 1})
+    trials = Killer([job(0, epochs=10)], doomed={0: 1})
     with open_pool("local", workers=1, device="cpu", data_dir=tmp_path) as pool:
         Dispatcher(pool).run(trials)
     assert trials.outcomes[0].state is State.FINISHED
-    assert len(trials.outcomes[0].curve) == 30
+    assert len(trials.outcomes[0].curve) == 10
     after = trials.told[trials.told.index(("retried", 0)) + 1 :]
-    assert [what for what, _ in after] == [*(f"epoch {n}" for n in range(1, 31)), "ended"]
+    assert [what for what, _ in after] == [*(f"epoch {n}" for n in range(1, 11)), "ended"]
 
 
 def test_a_trial_that_kills_its_workers_fails_and_the_next_one_runs(tmp_path: Path) -> None:
     """Given up after a stated number of deaths, with the last one as the reason."""
-    trials = Killer([job(0, epochs=30), job(1)], doomed={0: ATTEMPTS})
+    trials = Killer([job(0, epochs=10), job(1)], doomed={0: ATTEMPTS})
     with open_pool("local", workers=1, device="cpu", data_dir=tmp_path) as pool:
         Dispatcher(pool).run(trials)
     assert trials.outcomes[0].state is State.FAILED

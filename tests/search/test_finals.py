@@ -303,12 +303,12 @@ def test_again_is_recorded_and_repeats_no_training(tried: Tried, tmp_path: Path)
     assert ran.stderr == ""  # nothing was trained
 
 
-def _kill_workers(killing: threading.Event) -> None:
+def _kill_workers(killing: threading.Event, spared: frozenset[int]) -> None:
     """Kill every worker process as soon as it is there, until told otherwise."""
     while killing.is_set():
         for child in psutil.Process().children():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if "spawn_main" in " ".join(child.cmdline()):
+                if child.pid not in spared and "spawn_main" in " ".join(child.cmdline()):
                     child.kill()
         time.sleep(0.05)
 
@@ -322,12 +322,13 @@ def test_workers_that_die_are_failed_finals(tried: Tried, tmp_path: Path) -> Non
         log.client.delete_run(run_id)
     events: list[Event] = []
     killing = threading.Event()
+    warm = frozenset(child.pid for child in psutil.Process().children())
 
     def kill(event: Event) -> None:
         events.append(event)
         if event.kind == "started" and not killing.is_set():
             killing.set()
-            threading.Thread(target=_kill_workers, args=(killing,), daemon=True).start()
+            threading.Thread(target=_kill_workers, args=(killing, warm), daemon=True).start()
 
     try:
         with pytest.raises(CheckFailed) as caught:

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 import warm_pool  # noqa: F401 - registers the pool
+from command import edgebench
 from conftest import Stores
 
 from edgebench import space
@@ -280,18 +281,24 @@ def test_an_unknown_early_stopping_rule_is_said_before_a_store_is_made(tmp_path:
     assert not stores.folder.exists()
 
 
-COMMAND = [sys.executable, "-m", "edgebench.cli", "sweep"]
+def words(stores: Stores, *, epochs: int, trials: int = 3) -> list[str]:
+    """Return the command that runs the small sweep, each trial long enough to be cut off."""
+    file = stores.folder.parent / "try.yaml"
+    file.write_text(json.dumps(CONTENT | {"run_cap": trials}))  # JSON is YAML
+    said = ["sweep", str(file), "--set", f"train.epochs={epochs}", "--set", "model.hidden=8"]
+    said += ["--set", "method=grid", "--set", "model.family=vgg"]
+    said += ["--data-dir", str(stores.folder.parent / "data")]
+    return [*said, "--storage", stores.storage, "--tracking-uri", stores.tracking_uri]
 
 
 def start(stores: Stores, *, epochs: int, trials: int = 3) -> subprocess.Popen[str]:
-    """Start the command line on the small sweep, each trial long enough to be cut off."""
-    file = stores.folder.parent / "try.yaml"
-    file.write_text(json.dumps(CONTENT | {"run_cap": trials}))  # JSON is YAML
-    words = ["--set", f"train.epochs={epochs}", "--set", "model.hidden=8", "--set", "method=grid"]
-    words += ["--set", "model.family=vgg", "--data-dir", str(stores.folder.parent / "data")]
-    words += ["--storage", stores.storage, "--tracking-uri", stores.tracking_uri]
+    """Start the command in a process of its own, which can be killed."""
+    said = words(stores, epochs=epochs, trials=trials)
     return subprocess.Popen(
-        [*COMMAND, str(file), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "edgebench.cli", *said],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -314,7 +321,7 @@ def wait_for_trial(stores: Stores, trial: int) -> None:
 def test_the_same_command_continues_what_a_signal_cut_off(stores: Stores, name: str) -> None:
     """Nothing finished is lost or repeated, nothing stays running, the count is honoured."""
     number = signal.Signals[name]
-    process = start(stores, epochs=30)
+    process = start(stores, epochs=15)
     wait_for_trial(stores, 2)  # the second trial is under way
     os.kill(process.pid, number)
     _, complaint = process.communicate(timeout=60)
@@ -327,13 +334,12 @@ def test_the_same_command_continues_what_a_signal_cut_off(stores: Stores, name: 
         assert "the same command goes on" in complaint
         assert "Traceback" not in complaint
         assert statuses(stores)[0]["RUNNING"] == statuses(stores)[1]["RUNNING"] == 0
-    process = start(stores, epochs=30)
-    table, complaint = process.communicate(timeout=200)
-    assert process.returncode == 0, complaint
+    continued = edgebench(*words(stores, epochs=15), folder=stores.folder.parent)
+    assert continued.returncode == 0, continued.stderr
     trials, runs = statuses(stores)
     assert trials == {"COMPLETE": 3, "FAIL": 1}
     assert runs == {"FINISHED": 4, "KILLED": 1}  # three trials and the sweep itself
-    assert "Trials of try" in table
+    assert "Trials of try" in continued.stdout
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -347,7 +353,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def test_a_trial_whose_worker_is_killed_is_tried_again(stores: Stores) -> None:
     """What the out-of-memory killer does costs the study no candidate; the run says it happened."""
-    process = start(stores, epochs=30, trials=2)
+    process = start(stores, epochs=15, trials=2)
     wait_for_trial(stores, 1)
     [worker] = workers_of(process)
     worker.kill()
@@ -365,7 +371,7 @@ def test_a_trial_whose_worker_is_killed_is_tried_again(stores: Stores) -> None:
 
 def test_a_trial_that_kills_its_workers_is_a_failed_row(stores: Stores) -> None:
     """Tried twice, then given up with its reason; the sweep goes on with a new worker."""
-    process = start(stores, epochs=30, trials=2)
+    process = start(stores, epochs=15, trials=2)
     wait_for_trial(stores, 1)
     for _ in range(2):
         before = {worker.pid for worker in workers_of(process)}
