@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import time
@@ -283,6 +284,7 @@ def test_the_choice_of_overlaps_is_the_best(stages: list[arena._Stage]) -> None:
     assert len(chosen) == len(stages)
 
 
+@functools.cache
 def residual(operators: int) -> Profile:
     """Return a residual network of about so many operators."""
     pad = Sketchpad()
