@@ -113,27 +113,44 @@ def label(metric: str) -> str:
     return metric_of(metric).title
 
 
-def over_limit(title: str, used: float, limit: int, unit: str = "", of: str = "") -> str:
+def over_limit(title: str, used: float, limit: float, unit: str = "", of: str = "") -> str:
     """Say that a figure is over its limit and by how much; the one sentence for it.
 
     ``ROM 73,000,000 B is over 20,000,000 B of a-board by 53,000,000 B``; ``of`` names whose limit
     it is.
     """
-    unit = f" {unit}" if unit else ""
     of = f" of {of}" if of else ""
-    used = int(used)
-    return f"{title} {used:,}{unit} is over {limit:,}{unit}{of} by {used - limit:,}{unit}"
+    over = _exact(used - limit, unit)
+    return f"{title} {_exact(used, unit)} is over {_exact(limit, unit)}{of} by {over}"
 
 
-_OVER = re.compile(r"(.+?) [\d,]+(?: B)? is over ")
+def perhaps_over_limit(
+    title: str, used: float, limit: float, unit: str = "", of: str = "", *, upper: float | None
+) -> str:
+    """Say that a figure is under its limit, but its upper figure is over it, or is not known."""
+    within = _exact(limit, unit) + (f" of {of}" if of else "")
+    if upper is None:
+        return f"may fit: {title} is at least {_exact(used, unit)}, under {within}"
+    return (
+        f"may fit: {title} {_exact(used, unit)} is under {within}, but may be up to "
+        f"{_exact(upper, unit)}, {_exact(upper - limit, unit)} over"
+    )
+
+
+def _exact(value: float, unit: str) -> str:
+    number = f"{value:,.2f}" if unit == "ms" else f"{int(value):,}"
+    return f"{number} {unit}".rstrip()
+
+
+_NAMED = re.compile(r"(?:may fit: )?(.+?) (?:[\d,.]+(?: B| ms)? )?is (?:over|under|at least) ")
 
 
 def limit_named(reason: str) -> str | None:
-    """Return the title of the first figure that ``reason`` says is over, or None.
+    """Return the title of the first figure that ``reason`` says is over or may be, or None.
 
-    The inverse of `over_limit`: ``ROM`` of the example there.
+    The inverse of `over_limit` and `perhaps_over_limit`: ``ROM`` of the example there.
     """
-    found = _OVER.match(reason)
+    found = _NAMED.match(reason)
     return found[1] if found else None
 
 
