@@ -7,7 +7,6 @@ The classes are plain ints and floats to everyone else: JSON and CSV get the exa
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 
 from edgebench.metrics import metric_of
@@ -111,47 +110,6 @@ def interval(low: float | None, high: float | None) -> str | None:
 def label(metric: str) -> str:
     """Return the short name of a metric: ``footprint/rom_bytes_int8`` is ``ROM int8``."""
     return metric_of(metric).title
-
-
-def over_limit(title: str, used: float, limit: float, unit: str = "", of: str = "") -> str:
-    """Say that a figure is over its limit and by how much; the one sentence for it.
-
-    ``ROM 73,000,000 B is over 20,000,000 B of a-board by 53,000,000 B``; ``of`` names whose limit
-    it is.
-    """
-    of = f" of {of}" if of else ""
-    over = _exact(used - limit, unit)
-    return f"{title} {_exact(used, unit)} is over {_exact(limit, unit)}{of} by {over}"
-
-
-def perhaps_over_limit(
-    title: str, used: float, limit: float, unit: str = "", of: str = "", *, upper: float | None
-) -> str:
-    """Say that a figure is under its limit, but its upper figure is over it, or is not known."""
-    within = _exact(limit, unit) + (f" of {of}" if of else "")
-    if upper is None:
-        return f"may fit: {title} is at least {_exact(used, unit)}, under {within}"
-    return (
-        f"may fit: {title} {_exact(used, unit)} is under {within}, but may be up to "
-        f"{_exact(upper, unit)}, {_exact(upper - limit, unit)} over"
-    )
-
-
-def _exact(value: float, unit: str) -> str:
-    number = f"{value:,.2f}" if unit == "ms" else f"{int(value):,}"
-    return f"{number} {unit}".rstrip()
-
-
-_NAMED = re.compile(r"(?:may fit: )?(.+?) (?:[\d,.]+(?: B| ms)? )?is (?:over|under|at least) ")
-
-
-def limit_named(reason: str) -> str | None:
-    """Return the title of the first figure that ``reason`` says is over or may be, or None.
-
-    The inverse of `over_limit` and `perhaps_over_limit`: ``ROM`` of the example there.
-    """
-    found = _NAMED.match(reason)
-    return found[1] if found else None
 
 
 def _scaled(value: int, base: int, names: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ boards. A footprint follows from the graph alone, so it is known before a weight
 
 from edgebench.footprint.conventions import CONVENTIONS, Convention
 from edgebench.footprint.explain import costliest, draw, living_at_peak, peak_layer, timeline
-from edgebench.footprint.fit import Fit, Use, Verdict, memory_limits, uses
+from edgebench.footprint.fit import Fit
 from edgebench.footprint.latency import Latency, NoLatency, estimate, latency_refusal, work_units
 from edgebench.footprint.measure import Footprint, Layer, measure, require_known
 from edgebench.footprint.targets import (
@@ -26,8 +26,6 @@ __all__ = [
     "Layer",
     "NoLatency",
     "Target",
-    "Use",
-    "Verdict",
     "costliest",
     "draw",
     "estimate",
@@ -35,11 +33,9 @@ __all__ = [
     "living_at_peak",
     "load_target",
     "measure",
-    "memory_limits",
     "peak_layer",
     "require_known",
     "smallest_fitting",
     "timeline",
-    "uses",
     "work_units",
 ]

@@ -129,7 +129,7 @@ def with_pads_apart(profile: Profile) -> Profile:
     operators: list[Operator] = []
     tensors = dict(profile.tensors)
     for operator in profile.operators:
-        own = operator.attributes.get("own_pads")
+        own = operator.own_pads
         if own is None or len(own) != 4:
             operators.append(operator)
             continue
@@ -141,9 +141,10 @@ def with_pads_apart(profile: Profile) -> Profile:
         padded = replace(source, name=f"{operator.name}.padded", shape=(*source.shape[:2], *sides))
         tensors[padded.name] = padded
         step = Operator(f"{operator.name}.pad", "Pad", "pad", operator.inputs[:1], (padded.name,))
-        attributes = {**operator.attributes, "pads": tuple(own)}
+        attributes = {**operator.attributes, "pads": own}
         inputs = (padded.name, *operator.inputs[1:])
-        operators += [step, replace(operator, inputs=inputs, attributes=attributes)]
+        apart = replace(operator, inputs=inputs, attributes=attributes, own_pads=None)
+        operators += [step, apart]
     return replace(profile, operators=tuple(operators), tensors=tensors)
 
 

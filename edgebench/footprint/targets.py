@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import EdgebenchError, unknown
-from edgebench.footprint.fit import Fit, Use, Verdict, against, memory_limits, uses
+from edgebench.footprint.fit import Fit
 from edgebench.footprint.measure import Footprint
+from edgebench.limits import Use, Verdict, against, memory_limits, uses
 from edgebench.metrics import Dtype, Metric
 from edgebench.registry import Registry
 

@@ -117,6 +117,7 @@ def _operator(graph: Graph, node: Node) -> Operator:
         macs=_macs(graph, node, kind),
         folded=tuple(node.folded),
         operands=tuple(_operand(graph, node, position) for position in range(len(node.inputs))),
+        own_pads=node.own_pads,
     )
 
 

@@ -102,6 +102,8 @@ class Operator:
         folded: The nodes whose arithmetic was folded into this one's constants.
         operands: Every operand at its position in ONNX, as this operator reads it; None where it
             is left out. A matrix product may have a third, its bias.
+        own_pads: The pads (begins, then ends) that a convolution had before a Pad of the graph was
+            merged into them; None where none was.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Operator:
     macs: int = 0
     folded: tuple[str, ...] = ()
     operands: tuple[Tensor | None, ...] = ()
+    own_pads: tuple[int, ...] | None = None
 
     @property
     def parameters(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgebench.errors import EdgebenchError
-from edgebench.footprint import Use, Verdict, memory_limits, uses
+from edgebench.limits import Use, Verdict, memory_limits, uses
 from edgebench.metrics import Dtype, Metric, in_dtype, limited, metric_of
 from edgebench.record import Objective, Row, State, StudyRecord
 from edgebench.report.front import ranked

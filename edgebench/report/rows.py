@@ -6,11 +6,11 @@ import dataclasses
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from edgebench.footprint import Verdict
+from edgebench.limits import Verdict, limit_named
 from edgebench.metrics import METRICS, estimated, in_dtype, limited, metric_of
 from edgebench.record import Row, State, StudyRecord
 from edgebench.report.table import plain
-from edgebench.units import label, limit_named, quantity
+from edgebench.units import label, quantity
 
 REFUSED_SHOWN = 20  # refused rows of a table before they are counted instead
 FIRST = "val/accuracy_best"  # what is compared where no objective is an accuracy

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgebench.footprint import Target, Verdict, uses
+from edgebench.footprint import Target
+from edgebench.limits import Verdict, uses
 from edgebench.metrics import limited
 
 

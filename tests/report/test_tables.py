@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from report_studies import crowded, pruned, quantized, reference, synthetic
 
 from edgebench.errors import EdgebenchError
+from edgebench.limits import limit_named, over_limit
 from edgebench.record import State
 from edgebench.report import Board, best
 from edgebench.report.boards import fit_matrix, redeploy, refit
@@ -30,8 +31,6 @@ from edgebench.units import (
     Seconds,
     Share,
     label,
-    limit_named,
-    over_limit,
     quantity,
     text,
 )
