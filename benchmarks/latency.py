@@ -82,6 +82,7 @@ PRIOR = np.array([1.0, 5.0, 1.0, 10.0, 15.0])  # weak: rounded coefficients of t
 RIDGE = 0.01
 LEAST_NETWORKS = 2
 DENSE = "autoencoder"
+ST = ("Cube.AI", "ST Edge AI Core")
 GATED = {"EfficientNet-LC"}  # sigmoid gates: `estimate` gives it a wider interval
 
 
@@ -205,7 +206,8 @@ def _groups(
     bias: dict[str, list[float]] = defaultdict(list)
     for row, error in errors:
         plain = () if row.network in GATED else ("all without gates",)
-        for group in ("all", *plain, row.core, row.tool):
+        vendor = ("the vendor's tools",) if row.tool in ST else ()
+        for group in ("all", *plain, *vendor, row.core, row.tool):
             by[group].append(error)
         bias[row.network].append(error)
     for group, own in by.items():

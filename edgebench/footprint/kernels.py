@@ -148,6 +148,29 @@ def with_pads_apart(profile: Profile) -> Profile:
     return replace(profile, operators=tuple(operators), tensors=tensors)
 
 
+def with_inputs_apart(profile: Profile) -> Profile:
+    """Return ``profile`` with its inputs in the types that the file gives them.
+
+    An interpreter holds a float input beside the integers that an operator of the graph makes of
+    it. Outputs stay as they are: converters write a dequantization where the interpreter has none.
+    """
+    tensors = dict(profile.tensors)
+    renamed = {name: f"{name}.{dtype}" for name, dtype in profile.input_types.items()}
+    for name, outside in renamed.items():
+        dtype = profile.input_types[name]
+        tensors[outside] = replace(tensors[name], name=outside, dtype=dtype, quantization=None)
+    steps = [
+        Operator(outside, "QuantizeLinear", "convert", (outside,), (name,))
+        for name, outside in renamed.items()
+    ]
+    return replace(
+        profile,
+        operators=(*steps, *profile.operators),
+        tensors=tensors,
+        inputs=tuple(renamed.get(name, name) for name in profile.inputs),
+    )
+
+
 def _readers(profile: Profile) -> dict[str, list[Operator]]:
     found: dict[str, list[Operator]] = {}
     for operator in profile.operators:

@@ -75,6 +75,7 @@ def profile_of(graph: Graph) -> Profile:
         constant_outputs=tuple(
             _constant(graph, name, "output") for name in graph.outputs if graph.is_constant(name)
         ),
+        input_types=dict(graph.input_types),
     )
 
 

@@ -148,6 +148,7 @@ class Graph:
         self.values = values
         self.declared = declared
         self.inputs = list(inputs)
+        self.input_types: dict[str, str] = {}  # in the file, of inputs that became integers
         self.outputs: list[str] = []
         self._output_names: set[str] = set()
         for output in outputs:

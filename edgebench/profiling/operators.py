@@ -134,7 +134,8 @@ class Profile:
 
     ``unknown`` names the operators whose multiply-accumulates could not be counted; with any of
     them ``macs`` is a lower bound. ``constant_outputs`` are outputs that no operator computes:
-    they ship like weights.
+    they ship like weights. ``input_types`` are the types that the file gives to inputs which it
+    quantizes first: here they are the integers, as on most devices.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Profile:
     outputs: tuple[str, ...]
     unknown: tuple[str, ...] = ()
     constant_outputs: tuple[Constant, ...] = ()
+    input_types: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def macs(self) -> int:
