@@ -44,6 +44,9 @@ class Metric:
         binomial: A share of single images, so that Wilson's interval says how sure it is.
         charted: A cost that accuracy is drawn against, and that a slider of the page limits.
         memory: The memory of a board that bounds it, or None.
+        upper: The name of its upper figure, which is not exceeded and so decides whether a board's
+            limit is met, or "".
+        estimate: The name of the figure that this is the upper figure of, or "".
     """
 
     name: str
@@ -60,6 +63,8 @@ class Metric:
     binomial: bool = False
     charted: bool = False
     memory: Memory | None = None
+    upper: str = ""
+    estimate: str = ""
 
     @property
     def key(self) -> str:
@@ -73,8 +78,8 @@ class Metric:
 
     @property
     def sign(self) -> str:
-        """What stands behind an exact number of it: ``B``, or nothing."""
-        return "B" if self.unit == "bytes" else ""
+        """What stands behind an exact number of it: ``B``, ``ms``, or nothing."""
+        return {"bytes": "B", "milliseconds": "ms"}.get(self.unit, "")
 
     @property
     def figure(self) -> str:
@@ -86,8 +91,22 @@ class Metric:
         name, (title, comma, more) = f"{self.name}{INT8}", self.title.partition(",")
         single = dataclasses.replace(self, dtype="float32", twin=name)
         return single, dataclasses.replace(
-            self, name=name, title=f"{title} int8{comma}{more}", dtype="int8", twin=self.name
+            self,
+            name=name,
+            title=f"{title} int8{comma}{more}",
+            dtype="int8",
+            twin=self.name,
+            upper=self.upper and f"{self.upper}{INT8}",
+            estimate=self.estimate and f"{self.estimate}{INT8}",
         )
+
+    def with_upper(self) -> tuple[Metric, Metric]:
+        """Return this figure and its upper figure: ``rom_bytes`` and ``rom_upper_bytes``."""
+        stem, _, unit = self.name.rpartition("_")
+        upper = Metric(
+            f"{stem}_upper_{unit}", f"{self.title}, upper", self.unit, estimate=self.name
+        )
+        return dataclasses.replace(self, upper=upper.name), upper
 
 
 METRICS: Registry[Metric] = Registry("metric")
@@ -123,9 +142,17 @@ for _cost in (
     Metric("footprint/macs", "MACs", "count"),
     Metric("footprint/macc", "MACC", "count", shown=True, charted=True),
     Metric("footprint/parameters", "parameters", "count", shown=True),
-    Metric("footprint/rom_bytes", "ROM", "bytes", shown=True, charted=True, memory="flash"),
-    Metric("footprint/ram_bytes", "RAM", "bytes", shown=True, charted=True, memory="ram"),
+    *Metric(
+        "footprint/rom_bytes", "ROM", "bytes", shown=True, charted=True, memory="flash"
+    ).with_upper(),
+    *Metric(
+        "footprint/ram_bytes", "RAM", "bytes", shown=True, charted=True, memory="ram"
+    ).with_upper(),
     Metric("footprint/activations_bytes", "activations", "bytes"),
+    # Of a board: where the budget names one, and its time can be estimated honestly.
+    *Metric(
+        "footprint/latency_ms", "latency", "milliseconds", shown=True, charted=True
+    ).with_upper(),
 ):
     _add(*dataclasses.replace(_cost, goal="minimize", searched=True, footprint=True).in_both())
 _add(
@@ -158,7 +185,17 @@ def limits() -> dict[str, Metric]:
     return {metric.key: metric for metric in METRICS.values() if metric.footprint}
 
 
-def limited(budget: Mapping[str, int] | None) -> list[tuple[Metric, int]]:
+def deciding(metric: Metric) -> Metric:
+    """Return the figure that decides whether a board's limit of ``metric`` is met."""
+    return METRICS[metric.upper] if metric.upper else metric
+
+
+def estimated(metric: Metric) -> Metric:
+    """Return the figure that ``metric`` is the upper figure of, or itself."""
+    return METRICS[metric.estimate] if metric.estimate else metric
+
+
+def limited(budget: Mapping[str, float] | None) -> list[tuple[Metric, float]]:
     """Return the figures that ``budget`` (limits by key) bounds, each with its limit."""
     known = limits()
     return [(known[key], limit) for key, limit in (budget or {}).items() if key in known]

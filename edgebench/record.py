@@ -152,7 +152,7 @@ class StudyRecord:
     rows: Sequence[Row]
     dataset: str = ""
     split_sizes: Mapping[str, int] = field(default_factory=dict)
-    budget: Mapping[str, int] | None = None
+    budget: Mapping[str, float] | None = None
     target: str | None = None
     provenance: str = ""
     convention: str = ""

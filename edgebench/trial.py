@@ -16,7 +16,8 @@ from edgebench import data, export
 from edgebench.data import Dataset
 from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.export import untrained_graph, untrained_int8_graph
-from edgebench.footprint import measure
+from edgebench.footprint import Footprint, Target, measure
+from edgebench.metrics import estimated, metric_of
 from edgebench.models import MODELS
 from edgebench.profiling import profile
 from edgebench.record import Opening, State
@@ -39,6 +40,7 @@ class Gate:
         layers: The operators in order, as the footprint counts them.
         convention: By which rules it was measured.
         provenance: How the figures were obtained, by which version of which tool's rules.
+        board: Of which the latency among the figures is, or None.
     """
 
     refusal: str | None
@@ -47,6 +49,7 @@ class Gate:
     layers: tuple[Mapping[str, Any], ...] = ()
     convention: str = CONVENTION
     provenance: str = ""
+    board: Target | None = None
 
 
 @dataclass(frozen=True)
@@ -103,37 +106,75 @@ def build(config: TrialConfig, input_shape: tuple[int, int, int], classes: int) 
 
 
 def gate(
-    config: TrialConfig, budget: Budget | None, input_shape: tuple[int, int, int], classes: int
+    config: TrialConfig,
+    budget: Budget | None,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    needed: Sequence[str] = (),
 ) -> Gate:
     """Measure a candidate without building its weights: the graph decides, in milliseconds.
 
-    What cannot be built, or is larger than any device, is refused.
+    What cannot be built, is over the budget or may be, or lacks an estimate of one of the figures
+    ``needed`` (by their names), is refused.
     """
     try:
-        return _measured(config, budget, input_shape, classes)
+        return _measured(config, budget, input_shape, classes, needed)
     except EdgebenchError as error:
         return Gate(str(error))
 
 
 def _measured(
-    config: TrialConfig, budget: Budget | None, input_shape: tuple[int, int, int], classes: int
+    config: TrialConfig,
+    budget: Budget | None,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    needed: Sequence[str],
 ) -> Gate:
     with torch.device("meta"):  # shapes without storage
         model = build(config, input_shape, classes)
     graph = untrained_graph(model, input_shape)
-    estimate = measure(profile(graph), CONVENTION)
-    metrics = estimate.metrics()
+    board = budget.board if budget else None
+    models = {"": measure(profile(graph), CONVENTION, target=board)}
     if config.int8:
-        metrics |= measure(profile(untrained_int8_graph(graph)), CONVENTION).metrics(INT8)
+        models[INT8] = measure(profile(untrained_int8_graph(graph)), CONVENTION, target=board)
+    metrics = {k: v for suffix, one in models.items() for k, v in one.metrics(suffix).items()}
     figures = {name.removeprefix("footprint/"): value for name, value in metrics.items()}
+    limits = [f"footprint/{key}" for key in budget.limits] if budget else []
+    missing = _without_latency(models, [*needed, *limits], metrics)
     return Gate(
-        budget.excess(figures) if budget else None,
+        (budget.excess(figures) if budget else None) or missing,
         metrics,
         budget.usage(figures) if budget else {},
-        tuple(layer.record() for layer in estimate.layers),
+        tuple(layer.record() for layer in models[""].layers),
         CONVENTION,
-        estimate.provenance,
+        _provenance(models),
+        board,
     )
+
+
+def _without_latency(
+    models: Mapping[str, Footprint], needed: Sequence[str], metrics: Mapping[str, float]
+) -> str | None:
+    """Say why a time that the study needs has no estimate, or None."""
+    for name in needed:
+        metric = metric_of(name)
+        if name in metrics or not metric.footprint or metric.unit != "milliseconds":
+            continue
+        found = models.get(INT8 if metric.dtype == "int8" else "")
+        why = found.latency_provenance if found else None
+        return f"{estimated(metric).title}: {why or 'no estimate'}"
+    return None
+
+
+def _provenance(models: Mapping[str, Footprint]) -> str:
+    """Say where the figures come from; of the time too, where there is one."""
+    parts = [models[""].provenance]
+    for suffix, one in models.items():
+        if one.latency_ms is not None:
+            title = metric_of(f"footprint/latency_ms{suffix}").title
+            parts.append(f"{title} {one.latency_provenance}")
+    return "; ".join(parts)
 
 
 def run(
@@ -223,11 +264,12 @@ def _proven(model: nn.Module, dataset: Dataset, gate: Gate, *, int8: bool) -> Ou
 
 def _same_footprint(shipped: onnx.ModelProto, gate: Gate, suffix: str = "") -> None:
     """What is measured is what ships: the gate must have promised these figures."""
-    for name, value in measure(profile(shipped), gate.convention).metrics(suffix).items():
-        if gate.metrics[name] != value:
+    found = measure(profile(shipped), gate.convention, target=gate.board).metrics(suffix)
+    for name, value in found.items():
+        if gate.metrics.get(name) != value:
             raise CheckFailed(
-                f"the gate measured {name} {gate.metrics[name]:,}, but the exported model has "
-                f"{value:,}"
+                f"the gate measured {name} {gate.metrics.get(name, 0):,}, but the exported model "
+                f"has {value:,}"
             )
 
 

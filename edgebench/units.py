@@ -7,7 +7,6 @@ The classes are plain ints and floats to everyone else: JSON and CSV get the exa
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 
 from edgebench.metrics import metric_of
@@ -111,30 +110,6 @@ def interval(low: float | None, high: float | None) -> str | None:
 def label(metric: str) -> str:
     """Return the short name of a metric: ``footprint/rom_bytes_int8`` is ``ROM int8``."""
     return metric_of(metric).title
-
-
-def over_limit(title: str, used: float, limit: int, unit: str = "", of: str = "") -> str:
-    """Say that a figure is over its limit and by how much; the one sentence for it.
-
-    ``ROM 73,000,000 B is over 20,000,000 B of a-board by 53,000,000 B``; ``of`` names whose limit
-    it is.
-    """
-    unit = f" {unit}" if unit else ""
-    of = f" of {of}" if of else ""
-    used = int(used)
-    return f"{title} {used:,}{unit} is over {limit:,}{unit}{of} by {used - limit:,}{unit}"
-
-
-_OVER = re.compile(r"(.+?) [\d,]+(?: B)? is over ")
-
-
-def limit_named(reason: str) -> str | None:
-    """Return the title of the first figure that ``reason`` says is over, or None.
-
-    The inverse of `over_limit`: ``ROM`` of the example there.
-    """
-    found = _OVER.match(reason)
-    return found[1] if found else None
 
 
 def _scaled(value: int, base: int, names: tuple[str, ...]) -> str:

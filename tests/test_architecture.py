@@ -17,6 +17,7 @@ ORDER = (
     "registry",
     "metrics",
     "record",
+    "limits",
     "units",
     "yaml12",
     "data",
@@ -44,7 +45,7 @@ ALONE = {
     "models": {"errors", "registry"},
     "training": {"errors", "registry", "data"},
     "profiling": {"errors"},
-    "report": {"errors", "metrics", "record", "units"},
+    "report": {"errors", "limits", "metrics", "record", "units"},
 }
 """Rooms that can be used by themselves, with all that they import of edgebench."""
 
@@ -62,6 +63,7 @@ HOMES = {
     "click": {"cli"},
     "rich": {"cli"},
     "pydantic": {"registry"},
+    "tflite": {"profiling"},
     "filelock": {"tracking", "search"},
 }
 """Where a third-party package may be imported; the others are everywhere or nowhere."""

@@ -19,6 +19,8 @@ from edgebench.metrics import (
     METRICS,
     Metric,
     charted,
+    deciding,
+    estimated,
     in_dtype,
     limited,
     limits,
@@ -200,9 +202,22 @@ def test_titles_tell_the_two_models_apart() -> None:
 def test_memories_are_charted_before_the_rest() -> None:
     """ROM and RAM, by which a board is chosen, then the work."""
     assert [metric.key for metric in charted("int8")] == [
-        "rom_bytes_int8", "ram_bytes_int8", "macc_int8",
+        "rom_bytes_int8", "ram_bytes_int8", "macc_int8", "latency_ms_int8",
     ]  # fmt: skip
-    assert [metric.memory for metric in charted("float32")] == ["flash", "ram", None]
+    assert [metric.memory for metric in charted("float32")] == ["flash", "ram", None, None]
+
+
+def test_a_figure_and_its_upper_figure_name_each_other() -> None:
+    """In either data type; every memory of a board has one that decides."""
+    for metric in METRICS.values():
+        assert estimated(deciding(metric)) == estimated(metric)
+        if metric.memory or metric.upper:
+            assert deciding(metric).dtype == metric.dtype
+            assert deciding(metric) != metric
+    rom = metric_of("footprint/rom_bytes_int8")
+    assert deciding(rom).name == "footprint/rom_upper_bytes_int8"
+    assert deciding(rom).title == "ROM int8, upper"
+    assert deciding(metric_of("footprint/macc")).name == "footprint/macc"
 
 
 def test_the_data_type_of_a_study_follows_from_its_rows_in_the_table() -> None:

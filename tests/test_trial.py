@@ -16,7 +16,10 @@ from family_instances import middling, smallest
 
 from edgebench import data, export, trial
 from edgebench.errors import EdgebenchError
+from edgebench.export import untrained_graph, untrained_int8_graph
+from edgebench.footprint import Latency, estimate, load_target
 from edgebench.models import MODELS
+from edgebench.profiling import profile
 from edgebench.record import Opening, State
 from edgebench.space import Budget, TrialConfig
 from edgebench.training import Observer, Stop
@@ -107,6 +110,50 @@ def test_over_the_budget_is_refused_with_its_reason() -> None:
     rom = int(gate.metrics["footprint/rom_bytes"])
     assert gate.refusal == f"ROM {rom:,} B is over 1,000 B of a-board by {rom - 1000:,} B"
     assert gate.usage == {"rom_bytes": rom / 1000 - 1}
+
+
+def test_a_board_asks_for_the_promise() -> None:
+    """Between the estimate and the upper figure a candidate is refused: it only may fit."""
+    known = gated().metrics
+    rom, upper = (int(known[f"footprint/rom_{kind}bytes"]) for kind in ("", "upper_"))
+    assert rom < upper
+    gate = gated(Budget({"rom_upper_bytes": upper - 1}, "a-board"))
+    assert gate.refusal == (
+        f"may fit: ROM {rom:,} B is under {upper - 1:,} B of a-board, but may be up to "
+        f"{upper:,} B, 1 B over"
+    )
+    assert gated(Budget({"rom_upper_bytes": upper}, "a-board")).refusal is None
+
+
+def timed(limit: float = 1e9, **params: Any) -> trial.Gate:
+    """Measure an int8 candidate for a board, with a limit on its time."""
+    board = load_target("stm32f746g-disco")
+    budget = Budget({"latency_ms_int8": limit}, board.name, board)
+    candidate = dataclasses.replace(config(**params), int8=True)
+    return trial.gate(candidate, budget, (3, 32, 32), 4, needed=["footprint/latency_ms_int8"])
+
+
+def test_a_time_is_estimated_for_the_board_and_limited() -> None:
+    """The figure of `estimate` on the same graph; the provenance says how sure it is."""
+    gate = timed(model__width=16)
+    model = MODELS["gap"]((3, 32, 32), 4, width=16, blocks=2)
+    int8 = untrained_int8_graph(untrained_graph(model, (3, 32, 32)))
+    expected = estimate(profile(int8), load_target("stm32f746g-disco"), "st")
+    assert isinstance(expected, Latency)
+    assert gate.metrics["footprint/latency_ms_int8"] == expected.ms
+    assert gate.metrics["footprint/latency_upper_ms_int8"] == expected.high_ms > expected.ms
+    assert "footprint/latency_ms" not in gate.metrics  # float networks have no estimate
+    assert f"latency int8 {expected.provenance}" in gate.provenance
+    refusal = timed(expected.ms - 1, model__width=16).refusal
+    assert refusal is not None
+    assert refusal.startswith(f"latency int8 {expected.ms:,.2f} ms is over ")
+
+
+def test_a_candidate_without_an_estimate_of_its_time_is_refused_by_name() -> None:
+    """The study limits it: a network too small for the model is not let through unmeasured."""
+    refusal = timed(model__width=2).refusal
+    assert refusal is not None
+    assert refusal.startswith("latency int8: no estimate: networks under 250,000")
 
 
 def test_within_the_budget_is_admitted() -> None:

@@ -43,7 +43,7 @@ def command(
     allow_unknown: bool,
     **which: Any,
 ) -> int:
-    """Check MODEL (an ONNX file, a run or a family) against the boards, the smallest first."""
+    """Check MODEL (a file, a run or a family) against the boards, the smallest first."""
     from edgebench.footprint import (
         CONVENTIONS,
         TARGETS,

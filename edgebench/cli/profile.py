@@ -1,4 +1,4 @@
-"""Measure what an ONNX file, a run or an untrained family costs on a device."""
+"""Measure what an ONNX or TFLite file, a run or an untrained family costs on a device."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def command(
     allow_unknown: bool,
     **which: Any,
 ) -> int:
-    """Measure MODEL: an ONNX file, a run (id, study:number, study:best) or a family.
+    """Measure MODEL: an ONNX or TFLite file, a run (id, study:number, study:best) or a family.
 
     Exits 1 where an operator has no rule (see --allow-unknown), or MODEL may not fit the target.
     """

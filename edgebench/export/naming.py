@@ -52,7 +52,7 @@ def profile_named(
                 "--set, --classes and --softmax are for families; an exported model is as it is"
             )
         return profile(path, input_shape=image, inputs=inputs)
-    if name.endswith(".onnx"):
+    if name.endswith((".onnx", ".tflite")):
         raise EdgebenchError(f"no such file: {name}")
     if inputs:
         raise EdgebenchError("a family has one input; state its size alone, as in 3x32x32")

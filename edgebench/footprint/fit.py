@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
-
-class Verdict(StrEnum):
-    """What can be said of a footprint and a board.
-
-    It fits where its upper figures do, it does not where its figures are over already, and
-    between the two it may.
-    """
-
-    FITS = "fits"
-    MAY_FIT = "may fit"
-    DOES_NOT_FIT = "does not fit"
+from edgebench.limits import Verdict
 
 
 @dataclass(frozen=True)

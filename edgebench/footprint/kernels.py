@@ -129,7 +129,7 @@ def with_pads_apart(profile: Profile) -> Profile:
     operators: list[Operator] = []
     tensors = dict(profile.tensors)
     for operator in profile.operators:
-        own = operator.attributes.get("own_pads")
+        own = operator.own_pads
         if own is None or len(own) != 4:
             operators.append(operator)
             continue
@@ -141,10 +141,34 @@ def with_pads_apart(profile: Profile) -> Profile:
         padded = replace(source, name=f"{operator.name}.padded", shape=(*source.shape[:2], *sides))
         tensors[padded.name] = padded
         step = Operator(f"{operator.name}.pad", "Pad", "pad", operator.inputs[:1], (padded.name,))
-        attributes = {**operator.attributes, "pads": tuple(own)}
+        attributes = {**operator.attributes, "pads": own}
         inputs = (padded.name, *operator.inputs[1:])
-        operators += [step, replace(operator, inputs=inputs, attributes=attributes)]
+        apart = replace(operator, inputs=inputs, attributes=attributes, own_pads=None)
+        operators += [step, apart]
     return replace(profile, operators=tuple(operators), tensors=tensors)
+
+
+def with_inputs_apart(profile: Profile) -> Profile:
+    """Return ``profile`` with its inputs in the types that the file gives them.
+
+    An interpreter holds a float input beside the integers that an operator of the graph makes of
+    it. Outputs stay as they are: converters write a dequantization where the interpreter has none.
+    """
+    tensors = dict(profile.tensors)
+    renamed = {name: f"{name}.{dtype}" for name, dtype in profile.input_types.items()}
+    for name, outside in renamed.items():
+        dtype = profile.input_types[name]
+        tensors[outside] = replace(tensors[name], name=outside, dtype=dtype, quantization=None)
+    steps = [
+        Operator(outside, "QuantizeLinear", "convert", (outside,), (name,))
+        for name, outside in renamed.items()
+    ]
+    return replace(
+        profile,
+        operators=(*steps, *profile.operators),
+        tensors=tensors,
+        inputs=tuple(renamed.get(name, name) for name in profile.inputs),
+    )
 
 
 def _readers(profile: Profile) -> dict[str, list[Operator]]:

@@ -175,16 +175,12 @@ def core_of(target: Target) -> str:
 
 def estimate(profile: Profile, target: Target, convention: str) -> Latency | NoLatency:
     """Return the time of one inference on ``target``, or why there is no honest estimate."""
-    refusal = _out_of_scope(profile, target, convention)
-    if refusal is not None:
-        return NoLatency(refusal)
-    scale = _scale_of(core_of(target), convention)
-    if scale is None:
-        cores = ", ".join(sorted({one.core for one in scales()}))
-        return NoLatency(
-            f"no network has been measured on {target.core or target.name} with a tool that "
-            f"'{convention}' describes (measured cores: {cores})"
-        )
+    integers = any(one.macs and profile.is_quantized(one) for one in profile.operators)
+    refusal = latency_refusal(target, "int8" if integers else "float32", convention)
+    refusal = refusal or _out_of_scope(profile)
+    scale = None if refusal else _scale_of(core_of(target), convention)
+    if refusal is not None or scale is None:
+        return NoLatency(refusal or "")
     ms = scale.cycles * work_units(profile) / (1000 * target.clock_mhz)
     gated = any(one.op in _GATES for one in profile.operators)
     error = max(scale.error, GATED_ERROR) if gated else scale.error
@@ -198,14 +194,31 @@ def estimate(profile: Profile, target: Target, convention: str) -> Latency | NoL
     return Latency(ms, ms / (1 + error), ms / (1 - error), "; ".join(parts))
 
 
-def _out_of_scope(profile: Profile, target: Target, convention: str) -> str | None:
-    """Return why nothing can be said of this network, board and convention, or None."""
+def latency_refusal(target: Target, dtype: str, convention: str = "st") -> str | None:
+    """Return why no network of ``dtype`` has an estimate on ``target``, or None where some have."""
+    cores = ", ".join(sorted({one.core for one in scales()}))
+    if convention not in TOOLS:
+        return (
+            f"the convention '{convention}' describes no tool whose speed was measured on whole "
+            "networks"
+        )
+    if dtype != "int8":
+        return "too few float networks were measured; the int8 model has an estimate"
+    if target.clock_mhz <= 0:
+        return f"the clock of {target.name} is not known"
+    if _scale_of(core_of(target), convention) is None:
+        return (
+            f"no network has been measured on {target.core or target.name} with a tool that "
+            f"'{convention}' describes (measured cores: {cores})"
+        )
+    return None
+
+
+def _out_of_scope(profile: Profile) -> str | None:
+    """Return why nothing can be said of the time of this network, or None."""
     integers = sum(one.macs for one in profile.operators if profile.is_quantized(one))
     dense = _dense_macs(profile)
     reasons = {
-        f"the convention '{convention}' describes no tool whose speed was measured on whole "
-        "networks": convention not in TOOLS,
-        "too few float networks were measured; the int8 model has an estimate": integers == 0,
         f"only {100 * integers / max(profile.macs, 1):.0f} % of the multiply-accumulates are "
         "in integers, and float ones were hardly measured": integers < profile.macs,
         f"no rule counts {', '.join(profile.unknown)}": bool(profile.unknown),
@@ -213,7 +226,6 @@ def _out_of_scope(profile: Profile, target: Target, convention: str) -> str | No
         "what the model gives": profile.macs < LEAST_MACS,
         "more than half of the multiply-accumulates are dense, and the one such network was missed "
         "by 25 %": dense > MOST_DENSE_SHARE * profile.macs,
-        f"the clock of {target.name} is not known": target.clock_mhz <= 0,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 

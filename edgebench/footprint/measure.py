@@ -109,6 +109,11 @@ class Footprint:
         return self.latency.ms if isinstance(self.latency, Latency) else None
 
     @property
+    def latency_upper_ms(self) -> float | None:
+        """Return the time that nine of ten measured networks did not exceed, or None."""
+        return self.latency.high_ms if isinstance(self.latency, Latency) else None
+
+    @property
     def latency_interval_ms(self) -> tuple[float, float] | None:
         """Return between what the time lies for nine of ten measured networks, or None."""
         found = self.latency
@@ -135,7 +140,7 @@ class Footprint:
         found["target"] = None if self.target is None else self.target.as_dict()
         return found
 
-    def metrics(self, suffix: str = "") -> dict[str, int]:
+    def metrics(self, suffix: str = "") -> dict[str, float]:
         """Return the figures under the names they are recorded by; what is not known is absent."""
         recorded = {m.name: getattr(self, m.key) for m in figures("float32") if m.footprint}
         return {f"{name}{suffix}": value for name, value in recorded.items() if value is not None}

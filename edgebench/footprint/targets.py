@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import EdgebenchError, unknown
-from edgebench.footprint.fit import Fit, Verdict
+from edgebench.footprint.fit import Fit
 from edgebench.footprint.measure import Footprint
+from edgebench.limits import Use, Verdict, against, memory_limits, uses
+from edgebench.metrics import Dtype, Metric
 from edgebench.registry import Registry
-from edgebench.units import over_limit
 
 RESERVE_FLASH_BYTES = 16_384  # vector table, start-up, drivers and a small main program
 RESERVE_RAM_BYTES = 8_192  # stack, heap and the application's own variables
@@ -57,90 +58,44 @@ class Target:
 
     def check(self, footprint: Footprint) -> Fit:
         """Compare ``footprint`` with what the board leaves free; flash is checked first."""
-        memories = self._memories(footprint)
-        over = next((one for one in memories if one.margin < 0), None)
-        open_ = next((one for one in memories if not one.promised), None)
-        flash, ram = memories
-        worst = over or open_
+        flash = (self.free_flash_bytes, footprint.rom_bytes, footprint.rom_upper_bytes)
+        ram = (self.free_ram_bytes, footprint.ram_bytes, footprint.ram_upper_bytes)
+        figures = {"rom_bytes": flash[1], "ram_bytes": ram[1]}
+        uppers = {"rom_upper_bytes": flash[2], "ram_upper_bytes": ram[2]}
+        known = figures | {key: value for key, value in uppers.items() if value is not None}
+        worst = against(uses(self.limits("float32"), known))
         return Fit(
             name=self.name,
             fits=worst is None,
-            verdict=_verdict(over, open_),
+            verdict=worst.verdict if worst else Verdict.FITS,
             flash_bytes=self.flash_bytes,
             ram_bytes=self.ram_bytes,
             reserve_flash_bytes=self.reserve_flash_bytes,
             reserve_ram_bytes=self.reserve_ram_bytes,
-            rom_margin_bytes=flash.margin,
-            rom_margin_percent=_percent(flash.margin, flash.free),
-            rom_upper_margin_bytes=flash.upper_margin,
-            ram_margin_bytes=ram.margin,
-            ram_margin_percent=_percent(ram.margin, ram.free),
-            ram_upper_margin_bytes=ram.upper_margin,
-            limit=worst.limit if worst else None,
-            reason=worst.reason(self.name) if worst else self._spare(flash, ram),
+            rom_margin_bytes=flash[0] - flash[1],
+            rom_margin_percent=_percent(flash[0] - flash[1], flash[0]),
+            rom_upper_margin_bytes=None if flash[2] is None else flash[0] - flash[2],
+            ram_margin_bytes=ram[0] - ram[1],
+            ram_margin_percent=_percent(ram[0] - ram[1], ram[0]),
+            ram_upper_margin_bytes=None if ram[2] is None else ram[0] - ram[2],
+            limit=worst.memory if worst else None,
+            reason=self._reason(worst, flash[0] - (flash[2] or 0), ram[0] - (ram[2] or 0)),
         )
 
-    def _memories(self, footprint: Footprint) -> tuple[_Memory, _Memory]:
-        flash = _Memory(
-            "flash", "ROM", self.flash_bytes, self.reserve_flash_bytes, self.free_flash_bytes,
-            footprint.rom_bytes, footprint.rom_upper_bytes,
-        )  # fmt: skip
-        ram = _Memory(
-            "ram", "RAM", self.ram_bytes, self.reserve_ram_bytes, self.free_ram_bytes,
-            footprint.ram_bytes, footprint.ram_upper_bytes,
-        )  # fmt: skip
-        return flash, ram
+    def limits(self, dtype: Dtype) -> list[tuple[Metric, float]]:
+        """Return the figures that the board's memories bound, flash first, each with its limit."""
+        return memory_limits(dtype, self.free_flash_bytes, self.free_ram_bytes)
 
-    def _spare(self, flash: _Memory, ram: _Memory) -> str:
-        left = [one.upper_margin or 0 for one in (flash, ram)]
-        return f"fits {self.name}: {left[0]:,} B of flash and {left[1]:,} B of RAM are left"
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """One memory of a board, what of it is free, and what a footprint takes; all in bytes."""
-
-    limit: str
-    word: str
-    size: int
-    reserve: int
-    free: int
-    figure: int
-    upper: int | None
-
-    @property
-    def margin(self) -> int:
-        """Return what the figure leaves; negative where it is over."""
-        return self.free - self.figure
-
-    @property
-    def upper_margin(self) -> int | None:
-        """Return what the upper figure leaves, or None where there is none."""
-        return None if self.upper is None else self.free - self.upper
-
-    @property
-    def promised(self) -> bool:
-        """Tell whether the upper figure fits."""
-        return self.upper_margin is not None and self.upper_margin >= 0
-
-    def reason(self, board: str) -> str:
-        """Say by how much the figure, or else the upper figure, is over."""
-        kept = f" ({self.size:,} B less {self.reserve:,} B reserved)" if self.reserve else ""
-        if self.margin < 0:
-            return over_limit(self.word, self.figure, self.free, "B", f"{board}{kept}")
-        free = f"{self.free:,} B of {board}{kept}"
-        if self.upper is None:
-            return f"may fit: {self.word} is at least {self.figure:,} B, under {free}"
-        return (
-            f"may fit: {self.word} {self.figure:,} B is under {free}, but may be up to "
-            f"{self.upper:,} B, {self.upper - self.free:,} B over"
-        )
-
-
-def _verdict(over: _Memory | None, open_: _Memory | None) -> Verdict:
-    if over is not None:
-        return Verdict.DOES_NOT_FIT
-    return Verdict.FITS if open_ is None else Verdict.MAY_FIT
+    def _reason(self, worst: Use | None, flash_left: int, ram_left: int) -> str:
+        if worst is None:
+            left = f"{flash_left:,} B of flash and {ram_left:,} B of RAM are left"
+            return f"fits {self.name}: {left}"
+        size, reserve = {
+            "flash": (self.flash_bytes, self.reserve_flash_bytes),
+            "ram": (self.ram_bytes, self.reserve_ram_bytes),
+        }[worst.memory]
+        kept = f" ({size:,} B less {reserve:,} B reserved)" if reserve else ""
+        return worst.reason(f"{self.name}{kept}")
 
 
 def _percent(part: int, whole: int) -> float:

@@ -75,6 +75,7 @@ def profile_of(graph: Graph) -> Profile:
         constant_outputs=tuple(
             _constant(graph, name, "output") for name in graph.outputs if graph.is_constant(name)
         ),
+        input_types=dict(graph.input_types),
     )
 
 
@@ -117,6 +118,7 @@ def _operator(graph: Graph, node: Node) -> Operator:
         macs=_macs(graph, node, kind),
         folded=tuple(node.folded),
         operands=tuple(_operand(graph, node, position) for position in range(len(node.inputs))),
+        own_pads=node.own_pads,
     )
 
 

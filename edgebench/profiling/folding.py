@@ -268,7 +268,7 @@ def merge_pads(graph: Graph) -> None:
             for index in range(2 * sides)
         ]
         conv.attributes.pop("auto_pad", None)
-        conv.attributes.setdefault("own_pads", old)
+        conv.own_pads = conv.own_pads or tuple(old)
         conv.folded.append(node.name)
         graph.bypass(node)
 

@@ -106,6 +106,7 @@ class Node:
         pooled: The sides that a reduction averages or maximizes like a pool.
         free: It moves nothing on a device, although its name says otherwise.
         known: ONNX describes it.
+        own_pads: The pads of a convolution before a Pad of the graph was merged into them.
     """
 
     op: str
@@ -122,6 +123,7 @@ class Node:
     fused: Node | None = None
     pooled: tuple[int, ...] | None = None
     free: bool = False
+    own_pads: tuple[int, ...] | None = None
 
 
 class Graph:
@@ -146,6 +148,7 @@ class Graph:
         self.values = values
         self.declared = declared
         self.inputs = list(inputs)
+        self.input_types: dict[str, str] = {}  # in the file, of inputs that became integers
         self.outputs: list[str] = []
         self._output_names: set[str] = set()
         for output in outputs:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from math import prod
 
 import onnx
@@ -18,6 +18,7 @@ TYPE_NAMES = {value: name.lower() for name, value in TensorProto.DataType.items(
 TYPE_NAMES |= {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64"}
 WINDOWS = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"})
 _SIZED_BY_FLOATS = frozenset({"Range", "Resize", "Upsample"})
+NEWEST = onnx.defs.onnx_opset_version()
 KNOWN = 1_024  # elements of a constant that inference reads: shapes, axes, bounds
 _CODES = {name: code for code, name in TYPE_NAMES.items()}
 
@@ -29,13 +30,14 @@ class Declared:
     opsets: Mapping[str, int]
     ir_version: int
     types: Mapping[str, onnx.TypeProto]
+    inferred: dict[Hashable, list[onnx.TypeProto | None]] = field(default_factory=dict)
+    """What was inferred, by all that it follows from: deep networks repeat their operators."""
 
     def version(self, node: Node) -> int:
         """Return the opset that describes the operator of ``node``."""
-        newest = onnx.defs.onnx_opset_version()
-        version = self.opsets.get("", newest)
+        version = self.opsets.get("", NEWEST)
         if node.rewritten and schema_of(node.op, version) is None:
-            return newest  # a contrib operator may be older than its standard name
+            return NEWEST  # a contrib operator may be older than its standard name
         return version
 
     def schema(self, node: Node) -> onnx.defs.OpSchema | None:
@@ -95,7 +97,6 @@ def _inferred(
     check_attributes(node, proto, schema)
     if node.op in WINDOWS:
         check_window(node, inputs)
-    types = {value.name: _type_of(value, node) for value in inputs if value.name}
     known = {
         value.name: numpy_helper.from_array(array, value.name)
         for value in inputs
@@ -103,6 +104,11 @@ def _inferred(
         and (value.dtype in ("int64", "int32") or node.op in _SIZED_BY_FLOATS)
         and (array := value.data()) is not None
     }  # fmt: skip
+    key = None if known or node.rewritten else _key(node, proto, inputs, model)
+    if key is not None and key in model.inferred:
+        again = zip(node.outputs, model.inferred[key], strict=True)
+        return {name: kind for name, kind in again if kind is not None}
+    types = {value.name: _type_of(value, node) for value in inputs if value.name}
     try:
         inferred: dict[str, onnx.TypeProto] = onnx.shape_inference.infer_node_outputs(
             schema,
@@ -118,7 +124,22 @@ def _inferred(
             f"the operator '{node.name}' ({node.op}) does not fit its inputs "
             f"{[list(value.shape) for value in inputs if value.name]}: {reason}"
         ) from error
+    if key is not None:
+        model.inferred[key] = [inferred.get(name) for name in node.outputs]
     return inferred
+
+
+def _key(
+    node: Node, proto: onnx.NodeProto, inputs: list[Value], model: Declared
+) -> Hashable | None:
+    """Return all that the types of the outputs follow from, or None where a name comes twice."""
+    names = [value.name for value in inputs if value.name]
+    if len(set(names)) < len(names):
+        return None
+    attributes = tuple(one.SerializeToString() for one in proto.attribute)
+    read = tuple((one.dtype, one.shape, one.dequantized) for one in inputs if one.name)
+    there = tuple(bool(value.name) for value in inputs), tuple(map(bool, node.outputs))
+    return node.op, model.version(node), attributes, read, there
 
 
 def _rewritten(node: Node, proto: onnx.NodeProto, schema: onnx.defs.OpSchema) -> onnx.NodeProto:

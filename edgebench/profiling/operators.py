@@ -102,6 +102,8 @@ class Operator:
         folded: The nodes whose arithmetic was folded into this one's constants.
         operands: Every operand at its position in ONNX, as this operator reads it; None where it
             is left out. A matrix product may have a third, its bias.
+        own_pads: The pads (begins, then ends) that a convolution had before a Pad of the graph was
+            merged into them; None where none was.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Operator:
     macs: int = 0
     folded: tuple[str, ...] = ()
     operands: tuple[Tensor | None, ...] = ()
+    own_pads: tuple[int, ...] | None = None
 
     @property
     def parameters(self) -> int:
@@ -131,7 +134,8 @@ class Profile:
 
     ``unknown`` names the operators whose multiply-accumulates could not be counted; with any of
     them ``macs`` is a lower bound. ``constant_outputs`` are outputs that no operator computes:
-    they ship like weights.
+    they ship like weights. ``input_types`` are the types that the file gives to inputs which it
+    quantizes first: here they are the integers, as on most devices.
     """
 
     name: str
@@ -141,6 +145,7 @@ class Profile:
     outputs: tuple[str, ...]
     unknown: tuple[str, ...] = ()
     constant_outputs: tuple[Constant, ...] = ()
+    input_types: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def macs(self) -> int:

@@ -27,7 +27,10 @@ def absorb_quantization(graph: Graph) -> None:
     """
     _describe_integer_operators(graph)
     for name in graph.inputs:
+        declared = graph.values[name].dtype
         _drop_input_pair(graph, name)
+        if graph.values[name].dtype != declared:
+            graph.input_types[name] = declared
     for name in list(graph.outputs):
         _drop_output_pair(graph, name)
     rescales = _join_rescales(graph)

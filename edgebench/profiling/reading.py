@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx.external_data_helper import load_external_data_for_tensor
 
 from edgebench.errors import EdgebenchError
+from edgebench.profiling.tflite_reading import is_tflite
 
 KEPT_BYTES = 16_384  # an initializer up to this size is kept whole: it may be a shape or a scale
 
@@ -32,6 +33,8 @@ def read(model: onnx.ModelProto | Path | str | bytes, *, weights: bool = False) 
     if isinstance(model, onnx.ModelProto):
         return _checked(model, "the model")
     if isinstance(model, bytes):
+        if is_tflite(model):
+            return _from_tflite(model, "the model", weights)
         return _checked(_parsed(memoryview(model), "the model", weights), "the model")
     path = Path(model)
     try:
@@ -44,9 +47,19 @@ def read(model: onnx.ModelProto | Path | str | bytes, *, weights: bool = False) 
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise EdgebenchError(f"{path} cannot be read: {error}") from error
+    if path.suffix == ".tflite" or is_tflite(mapped[:8]):
+        return _from_tflite(bytes(mapped), str(path), weights)
     found = _checked(_parsed(memoryview(mapped), str(path), weights), str(path))
     _check_external(found, path, weights)
     return found
+
+
+def _from_tflite(content: bytes, source: str, weights: bool) -> onnx.ModelProto:
+    from edgebench.profiling.tflite_operators import to_onnx
+
+    if not is_tflite(content):
+        raise EdgebenchError(f"{source} is not a TFLite model, or it is truncated")
+    return _checked(to_onnx(content, source, weights=weights), source)
 
 
 def _parsed(view: memoryview, source: str, weights: bool) -> onnx.ModelProto:

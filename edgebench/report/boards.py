@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgebench.errors import EdgebenchError
-from edgebench.metrics import Dtype, Metric, figures, in_dtype, limited, metric_of
+from edgebench.limits import Use, Verdict, memory_limits, uses
+from edgebench.metrics import Dtype, Metric, in_dtype, limited, metric_of
 from edgebench.record import Objective, Row, State, StudyRecord
 from edgebench.report.front import ranked
-from edgebench.units import Bytes, over_limit
+from edgebench.units import Bytes
+
+_SEVERITY = (Verdict.FITS, Verdict.MAY_FIT, Verdict.DOES_NOT_FIT)
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def redeploy(record: StudyRecord, dtype: Dtype) -> StudyRecord:
 def _judged(
     record: StudyRecord,
     objectives: tuple[Objective, ...],
-    budget: Mapping[str, int] | None,
+    budget: Mapping[str, float] | None,
     target: str | None,
     dtype: Dtype,
 ) -> StudyRecord:
@@ -73,9 +76,10 @@ def _judged(
 def fit_matrix(record: StudyRecord, boards: Sequence[Board]) -> list[dict[str, object]]:
     """Return front x boards: the tighter memory's spare share where it fits, else the first limit.
 
-    ``RAM 12 % spare`` reads: fits, and RAM, the tighter memory, has 12 per cent to spare; ``no:
-    ROM x17.5`` reads: ROM is the first limit, and the model is 17.5 times what the board leaves.
-    All of it is of the model in the study's deployed data type.
+    ``RAM 12 % spare`` reads: fits, and the upper figure of RAM, the tighter memory, has 12 per cent
+    to spare; ``may fit: RAM up to x1.05``: the estimate is under what the board leaves, and the
+    upper figure is 1.05 times that; ``no: ROM x17.5``: the model is 17.5 times what is left. All of
+    it is of the model in the study's deployed data type.
     """
     members = ranked(record.front(), record.objectives)
     return [
@@ -89,31 +93,36 @@ def fit_matrix(record: StudyRecord, boards: Sequence[Board]) -> list[dict[str, o
     ]
 
 
-def _limits(board: Board, dtype: Dtype) -> list[tuple[Metric, int]]:
-    """Return the figures that the board's memories bound, each with its limit."""
-    left = {"flash": board.flash_bytes, "ram": board.ram_bytes}
-    return [(metric, left[metric.memory]) for metric in figures(dtype) if metric.memory]
+def _limits(board: Board, dtype: Dtype) -> list[tuple[Metric, float]]:
+    """Return the upper figures that the board's memories bound, each with its limit."""
+    return memory_limits(dtype, board.flash_bytes, board.ram_bytes)
 
 
-def _misfit(row: Row, bounds: Sequence[tuple[Metric, int]], target: str | None) -> str | None:
-    for metric, limit in bounds:
-        used = row.metrics.get(metric.name, 0)
-        if used > limit:
-            return over_limit(metric.title, used, limit, metric.sign, target or "")
+def _uses(row: Row, bounds: Sequence[tuple[Metric, float]]) -> list[Use]:
+    """Return what a trial takes of the limits, as far as it is recorded."""
+    return uses(bounds, {metric_of(name).key: value for name, value in row.metrics.items()})
+
+
+def _misfit(row: Row, bounds: Sequence[tuple[Metric, float]], target: str | None) -> str | None:
+    for use in _uses(row, bounds):
+        if use.verdict is not Verdict.FITS:
+            return use.reason(target or "")
     return None
 
 
 def _margin(row: Row, board: Board, dtype: Dtype) -> str | None:
-    spare = [
-        (1 - row.metrics[metric.name] / limit if limit else -math.inf, metric.figure)
-        for metric, limit in _limits(board, dtype)
-        if metric.name in row.metrics
-    ]
-    if not spare:
+    found = _uses(row, _limits(board, dtype))
+    if not found:
         return None
-    tightest, title = min(spare)
-    if math.isinf(tightest):
-        return f"no: no {title}"
-    if tightest < 0:
-        return f"no: {title} x{1 - tightest:.2f}"
-    return f"{title} {100 * tightest:.0f} % spare"
+    worst = max((use.verdict for use in found), key=_SEVERITY.index)
+    judged = [use for use in found if use.verdict is worst]
+    taken, title, known = max(
+        (use.most / use.limit if use.limit else math.inf, use.title, use.upper is not None)
+        for use in judged
+    )
+    title = title.replace(" int8", "")
+    if worst is Verdict.FITS:
+        return f"{title} {100 * (1 - taken):.0f} % spare"
+    if worst is Verdict.MAY_FIT:
+        return f"may fit: {title} {'up to' if known else 'at least'} x{taken:.2f}"
+    return f"no: no {title}" if math.isinf(taken) else f"no: {title} x{taken:.2f}"

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from edgebench.metrics import INT8, limited
+from edgebench.metrics import INT8, deciding, estimated, limited, metric_of
 from edgebench.record import Row, StudyRecord
 from edgebench.report.boards import Board, fit_matrix
 from edgebench.report.front import ranked
@@ -49,6 +49,9 @@ def table_one(record: StudyRecord) -> list[dict[str, object]]:
     ]
     for name in metrics_shown(record):
         rows.append(across(label(name), partial(_metric, name=name)))
+        upper = deciding(metric_of(name))
+        if upper.unit == "milliseconds" and any(upper.name in row.metrics for row in members):
+            rows.append(across(upper.title, partial(_metric, name=upper.name)))
         images = images_behind(name, record)
         if images:
             measured = partial(_interval, metric=name, images=images)
@@ -77,9 +80,11 @@ def notes(record: StudyRecord) -> list[str]:
         sizes = ", ".join(f"{size} {name} images" for name, size in record.split_sizes.items())
         lines.append(f"Data set: {record.dataset}{f' ({sizes})' if sizes else ''}.")
     if record.budget:
-        bounds = (f"{one.title} {most} {one.sign}".strip() for one, most in limited(record.budget))
+        bounds = limited(record.budget)
         board = f" of {record.target}" if record.target else ""
-        lines.append(f"Budget{board}: {', '.join(bounds)}.")
+        said = (f"{estimated(one).title} {most} {one.sign}".strip() for one, most in bounds)
+        judged = "; judged by the upper figures" if any(one.estimate for one, _ in bounds) else ""
+        lines.append(f"Budget{board}: {', '.join(said)}{judged}.")
     if record.convention or record.provenance:
         parts = [part for part in (record.provenance, record.convention) if part]
         lines.append(f"Footprints: {'; '.join(parts)}.")
@@ -177,7 +182,7 @@ def _fitting_columns(
     if width is None:
         return keys
     asked = [goal.name for goal in record.objectives]
-    asked += [metric.name for metric, _ in limited(record.budget)]
+    asked += [estimated(metric).name for metric, _ in limited(record.budget)]
     figures = [label(name) for name in metrics_shown(record)]
     spare = [name for name in figures if name not in map(label, asked)]
     wide = _widths(rows, units)

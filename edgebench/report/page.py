@@ -10,7 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from edgebench.metrics import Dtype, charted, in_dtype, limited, metric_of
+from edgebench.metrics import (
+    Dtype,
+    Metric,
+    charted,
+    deciding,
+    estimated,
+    in_dtype,
+    limited,
+    metric_of,
+)
 from edgebench.record import Row, StudyRecord
 from edgebench.report.boards import Board, fit_matrix
 from edgebench.report.document import notes
@@ -100,26 +109,44 @@ def _figures(record: StudyRecord) -> dict[str, dict[str, object]]:
 def _limits(record: StudyRecord) -> list[dict[str, object]]:
     """Return the sliders: the costs that are charted, and whatever else the budget limits.
 
-    Each has its figure by data type, the memory of a board that sets it, and the study's own
-    limit. A limit on the model that does not ship bounds the same figure in either type.
+    Each has, by data type, its figure (``least``) and the one that decides (``names``: the upper
+    figure where a board's memory is the limit), the memory of a board that sets it, and the study's
+    own limit. One on the estimate of a memory gives way where a board is chosen. A limit on the
+    model that does not ship bounds the same figure in either type.
     """
     bounds = {metric.name: limit for metric, limit in limited(record.budget)}
+    recorded = {name for row in record.rows for name in row.metrics}
+    costs = [deciding(one) if one.memory else one for one in charted(record.dtype)]
+    costs = [one for one in costs if estimated(one).memory or one.name in recorded]
     sliders: dict[str, dict[str, object]] = {}
-    for metric in [*charted(record.dtype), *map(metric_of, bounds)]:
+    for metric in [*costs, *map(metric_of, bounds)]:
+        cost = estimated(metric)
         fixed = metric.dtype != record.dtype
-        names = {dtype: metric.name if fixed else in_dtype(metric.name, dtype) for dtype in DTYPES}
+        memory = None if fixed or cost is metric else cost.memory
         sliders.setdefault(
             metric.name,
             {
-                "id": metric.memory if metric.memory and not fixed else metric.key,
-                "title": f"{metric.figure} {metric.dtype}" if fixed else metric.figure,
-                "memory": None if fixed else metric.memory,
+                "id": memory or metric.key,
+                "title": f"{cost.figure} {cost.dtype}" if fixed else _slider_title(metric),
+                "memory": memory,
+                "replaced": not fixed and cost is metric and bool(cost.memory),
                 "unit": metric.unit,
-                "names": names,
+                "names": _in_dtypes(metric.name, fixed=fixed),
+                "least": _in_dtypes(cost.name, fixed=fixed),
                 "budget": bounds.get(metric.name),
             },
         )
     return list(sliders.values())
+
+
+def _slider_title(metric: Metric) -> str:
+    """Return the figure's name; of a memory's, whether the estimate or the promise is limited."""
+    cost = estimated(metric)
+    return f"{cost.figure}, estimate" if cost is metric and cost.memory else cost.figure
+
+
+def _in_dtypes(name: str, *, fixed: bool) -> dict[Dtype, str]:
+    return {dtype: name if fixed else in_dtype(name, dtype) for dtype in DTYPES}
 
 
 def _row(row: Row, record: StudyRecord, *, on_front: bool, units: str) -> dict[str, object]:

@@ -20,7 +20,7 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
-from edgebench.metrics import charted, metric_of
+from edgebench.metrics import charted, deciding, metric_of
 from edgebench.record import Objective, Row, State, StudyRecord
 from edgebench.report.boards import Board
 from edgebench.report.front import front, progress, ranked
@@ -212,12 +212,13 @@ def _columns(rows: Sequence[Row], x: str, y: str) -> tuple[list[float], list[flo
 
 def _limits(axes: Axes, record: StudyRecord, metric: str, boards: Sequence[Board]) -> None:
     """Draw the budget and the boards' limits within reach; lines close together share a label."""
-    left = {board.name: _left(board, metric) for board in boards}
-    own = (record.budget or {}).get(metric_of(metric).key)
+    left: dict[str, float | None] = {board.name: _left(board, metric) for board in boards}
+    row, budget = metric_of(metric), record.budget or {}
+    own = budget.get(row.key, budget.get(deciding(row).key))
     left |= {f"budget{f' ({record.target})' if record.target else ''}": own}
     low, high = axes.get_xlim()
     near = [(edge, name) for name, edge in left.items() if edge and low / 2 <= edge <= high * 2]
-    clusters: list[list[tuple[int, str]]] = []
+    clusters: list[list[tuple[float, str]]] = []
     for edge, name in sorted(near):
         axes.axvline(edge, color=LIMIT, lw=1, ls="--", zorder=1)
         if clusters and edge < clusters[-1][-1][0] * (high / low) ** 0.035:

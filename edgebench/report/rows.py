@@ -6,10 +6,11 @@ import dataclasses
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from edgebench.metrics import METRICS, in_dtype, limited, metric_of
+from edgebench.limits import Verdict, limit_named
+from edgebench.metrics import METRICS, estimated, in_dtype, limited, metric_of
 from edgebench.record import Row, State, StudyRecord
 from edgebench.report.table import plain
-from edgebench.units import label, limit_named, quantity
+from edgebench.units import label, quantity
 
 REFUSED_SHOWN = 20  # refused rows of a table before they are counted instead
 FIRST = "val/accuracy_best"  # what is compared where no objective is an accuracy
@@ -46,7 +47,8 @@ def metrics_shown(record: StudyRecord) -> list[str]:
     goals = [objective.name for objective in record.objectives]
     first = [name for name in goals if metric_of(name).split] or [in_dtype(FIRST, record.dtype)]
     names = [in_dtype(metric.name, record.dtype) for metric in METRICS.values() if metric.shown]
-    names = [*first, *names, *(metric.name for metric, _ in limited(record.budget)), *goals]
+    bounds = [estimated(metric).name for metric, _ in limited(record.budget)]
+    names = [*first, *names, *bounds, *goals]
     names = [_recorded(name, present) for name in names]
     return [name for name in dict.fromkeys(names) if name in present or name in goals]
 
@@ -116,11 +118,13 @@ def listed(record: StudyRecord) -> tuple[Sequence[Row], str]:
 
 
 def verdict(row: Row, record: StudyRecord) -> str:
-    """Say in a few words what became of a trial: ``yes``, or the state with its reason."""
+    """Say in a few words what became of a trial: ``yes``, ``may fit``, ``no`` or its state."""
     if row.feasible:
         return "yes" if record.budget else "no budget set"
-    state = "no" if row.state == "finished" else row.state
-    return f"{state}: {row.reason}" if row.reason else state
+    if row.state == State.FINISHED:
+        reason = row.reason or ""
+        return reason if reason.startswith(Verdict.MAY_FIT) else f"no: {reason}"
+    return f"{row.state}: {row.reason}" if row.reason else row.state
 
 
 def images_behind(metric: str, record: StudyRecord) -> int:

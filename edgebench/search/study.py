@@ -113,7 +113,8 @@ class _Search:
                 return None
             facts = self._facts(proposal.config)
             shape, classes = facts.input_shape, len(facts.classes)
-            measured = gate(proposal.config, self.sweep.budget, shape, classes)
+            sought = [goal.name for goal in self.sweep.objectives]
+            measured = gate(proposal.config, self.sweep.budget, shape, classes, needed=sought)
             if measured.refusal is None:
                 return self._begin(proposal, measured)
             self._refuse(proposal, measured)

@@ -5,31 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edgebench.footprint import Target
+from edgebench.limits import Verdict, uses
 from edgebench.metrics import limited
-from edgebench.units import over_limit
 
 
 @dataclass(frozen=True)
 class Budget:
     """Limits that a candidate must meet before it is trained.
 
+    A limit holds for the figure that it names: a board's limits are of the upper figures
+    (``rom_upper_bytes``), so that what meets them fits; a limit that the user states on
+    ``rom_bytes`` is of the estimate.
+
     Attributes:
-        limits: The most of each figure (``rom_bytes``, ``ram_bytes_int8``, ...), in its unit.
-        target: The board that some of the limits come from, or None.
+        limits: The most of each figure (``rom_upper_bytes``, ``macc_int8``, ...), in its unit.
+        target: The name of the board that some of the limits come from, or None.
+        board: That board, of which latency is estimated, or None.
     """
 
-    limits: Mapping[str, int]
+    limits: Mapping[str, float]
     target: str | None = None
+    board: Target | None = None
 
-    def usage(self, figures: Mapping[str, int]) -> dict[str, float]:
+    def usage(self, figures: Mapping[str, float]) -> dict[str, float]:
         """Return used / limit - 1 of each limited figure that is known; feasible iff all <= 0."""
         return {n: figures[n] / limit - 1 for n, limit in self.limits.items() if n in figures}
 
-    def excess(self, figures: Mapping[str, int]) -> str | None:
-        """Say which limits ``figures`` break and by how much, or None."""
+    def excess(self, figures: Mapping[str, float]) -> str | None:
+        """Say which limits ``figures`` break, or may break, and by how much, or None."""
         broken = [
-            over_limit(metric.title, figures[metric.key], limit, metric.sign, self.target or "")
-            for metric, limit in limited(self.limits)
-            if figures.get(metric.key, 0) > limit
+            use.reason(self.target or "")
+            for use in uses(limited(self.limits), figures)
+            if use.verdict is not Verdict.FITS
         ]
         return "; ".join(broken) or None

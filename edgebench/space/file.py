@@ -13,13 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 
 from edgebench import data, yaml12
 from edgebench.analysis import ANALYSES
 from edgebench.errors import EdgebenchError, unknown
-from edgebench.footprint import load_target
-from edgebench.metrics import INT8, Goal, searched
+from edgebench.footprint import latency_refusal, load_target
+from edgebench.metrics import (
+    INT8,
+    Dtype,
+    Goal,
+    Metric,
+    in_dtype,
+    limited,
+    metric_of,
+    searched,
+)
 from edgebench.metrics import limits as limitable
 from edgebench.record import Objective
 from edgebench.registry import Option, options
@@ -68,6 +77,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
     header = _header(content, mistakes)
     objectives = _objectives(content.get("metrics"), mistakes)
     budget = _budget(content.get("budget"), mistakes)
+    _check_latency(objectives, budget, mistakes)
     axes = read_axes(content.get("parameters"), mistakes)
     int8 = _int8(content.get("export"), objectives, budget, mistakes)
     if mistakes:
@@ -172,29 +182,58 @@ def _budget(content: Any, mistakes: list[str]) -> Budget | None:
         mistakes.append("budget: write {target: BOARD} or limits, as in {rom_bytes: 1000000}")
         return None
     mistakes += unknown_keys(content, ("target", "dtype", *limitable()), "budget")
-    limits: dict[str, int] = {}
-    target_name: str | None = None
     dtype = content.get("dtype", "float32")
-    if dtype not in {"float32", "int8"}:
-        mistakes.append(f"budget.dtype: {unknown('dtype', str(dtype), ('float32', 'int8'))}")
+    if dtype not in get_args(Dtype):
+        mistakes.append(f"budget.dtype: {unknown('dtype', str(dtype), get_args(Dtype))}")
+        dtype = "float32"
+    board = None
     if "target" in content:
         try:
-            target = load_target(str(content["target"]))
+            board = load_target(str(content["target"]))
         except EdgebenchError as error:
             mistakes.append(f"budget.target: {error}")
-        else:
-            suffix = INT8 if dtype == "int8" else ""
-            target_name = target.name
-            limits |= {
-                f"rom_bytes{suffix}": target.free_flash_bytes,
-                f"ram_bytes{suffix}": target.free_ram_bytes,
-            }
-    for name in limitable():
+    limits = {metric.key: most for metric, most in board.limits(dtype)} if board else {}
+    for name, metric in limitable().items():
         if name in content:
-            mistake = Option(name, Annotated[int, Ge(1)], None).mistake(content[name])
+            kind = (
+                Annotated[float, Gt(0)] if metric.unit == "milliseconds" else Annotated[int, Ge(1)]
+            )
+            mistake = Option(name, kind, None).mistake(content[name])
             mistakes += [f"budget.{name}: {mistake}"] if mistake else []
-            limits |= {} if mistake else {name: content[name]}
-    return Budget(limits, target_name)
+            limits |= {} if mistake else {_of_board(metric, dtype): content[name]}
+    return Budget(limits, board.name if board else None, board)
+
+
+def _of_board(metric: Metric, dtype: Dtype) -> str:
+    """Return the key of a limit: a time is of the model that ships, as the board's memories are."""
+    return (
+        metric_of(in_dtype(metric.name, dtype)).key if metric.unit == "milliseconds" else metric.key
+    )
+
+
+def _check_latency(
+    objectives: Sequence[Objective], budget: Budget | None, mistakes: list[str]
+) -> None:
+    """Name the sought or limited times that no candidate has an estimate of."""
+    if any(mistake.startswith("budget.target:") for mistake in mistakes):
+        return
+    places = {goal.name: f"metrics[{i}].name" for i, goal in enumerate(objectives)}
+    places |= {m.name: f"budget.{m.key}" for m, _ in limited(budget.limits if budget else None)}
+    for name, place in places.items():
+        metric = metric_of(name)
+        if not metric.footprint or metric.unit != "milliseconds":
+            continue
+        if budget is None or budget.board is None:
+            mistakes.append(
+                f"{place}: '{metric.key}' is of a board; write budget: {{target: BOARD}}"
+            )
+            continue
+        refusal = latency_refusal(budget.board, metric.dtype or "float32")
+        written = metric.key if place.startswith("budget") else name
+        nearest = (
+            f"; the nearest valid value is '{written}{INT8}'" if metric.dtype != "int8" else ""
+        )
+        mistakes += [f"{place}: no estimate: {refusal}{nearest}"] if refusal else []
 
 
 def _int8(

@@ -46,7 +46,8 @@ class Sweep:
         return {
             "dataset": self.dataset,
             "metrics": [asdict(objective) for objective in self.objectives],
-            "budget": asdict(self.budget) if self.budget else None,
+            "budget": self.budget
+            and {"limits": dict(self.budget.limits), "target": self.budget.target},
             "parameters": {axis.name: axis.as_json() for axis in self.axes} if self.varied else {},
             "seed": self.seed if self.varied else None,
             "export.int8": self.int8,

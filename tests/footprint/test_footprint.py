@@ -135,8 +135,11 @@ def test_the_metrics() -> None:
     assert found.metrics("_int8")["footprint/macc_int8"] == found.macc
     assert list(found.metrics()) == [
         f"footprint/{name}"
-        for name in ("macs", "macc", "parameters", "rom_bytes", "ram_bytes", "activations_bytes")
-    ]
+        for name in (
+            "macs", "macc", "parameters", "rom_bytes", "rom_upper_bytes", "ram_bytes",
+            "ram_upper_bytes", "activations_bytes",
+        )
+    ]  # fmt: skip
 
 
 def test_a_footprint_is_compared_with_its_target() -> None:

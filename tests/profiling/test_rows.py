@@ -529,3 +529,16 @@ def test_an_unfolded_batch_norm_names_all_its_constants() -> None:
     assert roles == ["scale", "bias", "mean", "variance"]
     assert norm.attributes["epsilon"] == 0.5
     assert [one.role for one in norm.constants] == ["scale", "bias"]
+
+
+def test_a_convolution_remembers_its_own_pads() -> None:
+    """Where Pads of the graph were merged into it: those before the first; else nothing."""
+    pad = Sketchpad()
+    padded = pad.add("Pad", ["input", pad.data("p", [0, 0, 0, 0, 0, 0, 1, 1])])
+    again = pad.add("Pad", [padded, pad.data("q", [0, 0, 2, 0, 0, 0, 0, 0])])
+    first = pad.conv(again, 4, 3, pads=[1, 1, 1, 1])
+    rows = profile(pad.model(pad.conv(first, 4, 4, pads=[1, 1, 1, 1]))).operators
+    assert [row.op for row in rows] == ["Conv", "Conv"]
+    assert rows[0].attributes["pads"] == (3, 1, 2, 2)
+    assert [row.own_pads for row in rows] == [(1, 1, 1, 1), None]
+    assert not [row for row in rows if "own_pads" in row.attributes]

@@ -100,8 +100,8 @@ def eligible(record: StudyRecord, *, rom: float, ram: float) -> list[Row]:
         row
         for row in record.rows
         if row.state == "finished"
-        and row.metrics["footprint/rom_bytes"] <= rom
-        and row.metrics["footprint/ram_bytes"] <= ram
+        and row.metrics["footprint/rom_upper_bytes"] <= rom
+        and row.metrics["footprint/ram_upper_bytes"] <= ram
     ]
 
 
@@ -163,7 +163,7 @@ def test_moving_a_slider_changes_the_answer(opened: Page, record: StudyRecord) -
 @pytest.mark.parametrize("slider", ["ram", "macc"])
 def test_the_other_sliders_filter_too(opened: Page, record: StudyRecord, slider: str) -> None:
     """RAM and MACC each leave exactly the rows below the limit."""
-    metric = {"ram": "footprint/ram_bytes", "macc": "footprint/macc"}[slider]
+    metric = {"ram": "footprint/ram_upper_bytes", "macc": "footprint/macc"}[slider]
     slide(opened, slider, {"ram": 30_000, "macc": 3_000_000}[slider])
     limit = opened.evaluate(f"state.limits.{slider}")
     rows = [row for row in record.rows if row.state == "finished" and row.metrics[metric] <= limit]
@@ -183,6 +183,28 @@ def test_a_board_sets_the_limits_exactly(opened: Page, record: StudyRecord) -> N
     opened.click("#reset")
     settle(opened)
     assert opened.inner_text("#flash-limit") == "1.00 MB"
+
+
+def test_between_the_figure_and_the_upper_one_a_trial_may_fit(
+    opened: Page, record: StudyRecord
+) -> None:
+    """Three answers: the table's cells, their count, and the same trials by hand."""
+    slide(opened, "flash", 300_000)
+    limit = opened.evaluate("state.limits.flash")
+    trained = [row for row in record.rows if row.state == "finished"]
+    may = [
+        row
+        for row in trained
+        if row.metrics["footprint/rom_bytes"] <= limit < row.metrics["footprint/rom_upper_bytes"]
+    ]
+    assert may
+    assert f"trained trials fit, {len(may)} may fit." in text_of(opened, "#best-that-fits")
+    lines = opened.locator("#trials tbody tr.may")
+    assert lines.count() == len(may)
+    upper = may[0].metrics["footprint/rom_upper_bytes"] / limit
+    cell = opened.locator(f"#trials tr[data-trial='{may[0].trial}'] td.verdict")
+    assert cell.inner_text() == f"may fit: ROM up to x{upper:.2f}"
+    assert not opened.locator("#trials tbody tr.may.fits").count()
 
 
 def test_when_nothing_fits_the_closest_is_named(opened: Page) -> None:
@@ -404,6 +426,22 @@ def test_a_limit_on_the_other_model_is_a_slider_of_its_own(
         assert shown.inner_text("#rom_bytes-limit") == "700.00 kB"
         assert "ROM float32" in text_of(shown, "#limits")
         assert shown.inner_text("#flash-limit") == "no limit"
+
+
+def test_the_studys_own_limit_on_an_estimate_gives_way_to_a_board(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    """It bounds the estimate, as the search did; a board asks for the promise instead."""
+    record = dataclasses.replace(synthetic(20), budget={"rom_bytes": 700_000}, target=None)
+    path = tmp_path / "own.html"
+    path.write_text(page(record, BOARDS), encoding="utf-8")
+    for shown in _open(context, path):
+        assert shown.inner_text("#rom_bytes-limit") == "700.00 kB"
+        assert "ROM, estimate" in text_of(shown, "#limits")
+        shown.select_option("#board", "small-board")
+        settle(shown)
+        assert shown.inner_text("#rom_bytes-limit") == "no limit"
+        assert shown.inner_text("#flash-limit") == "250.00 kB"
 
 
 def test_three_thousand_refused_trials_wait_until_they_are_asked_for(

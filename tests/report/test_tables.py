@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from report_studies import crowded, pruned, quantized, reference, synthetic
 
 from edgebench.errors import EdgebenchError
+from edgebench.limits import limit_named, over_limit
 from edgebench.record import State
 from edgebench.report import Board, best
 from edgebench.report.boards import fit_matrix, redeploy, refit
@@ -30,8 +31,6 @@ from edgebench.units import (
     Seconds,
     Share,
     label,
-    limit_named,
-    over_limit,
     quantity,
     text,
 )
@@ -249,11 +248,53 @@ def test_when_nothing_fits_the_report_says_so() -> None:
 
 
 def test_fit_matrix_names_the_margin_or_the_first_limit() -> None:
-    """1 - 1510044 / 2097152 = 28 % to spare; 18322076 / 1048576 = 17.47 times too much."""
+    """1 - 1.02 x 1510044 / 2097152 = 27 % to spare; 18322076 / 1048576 = 17.47 times too much."""
     rows = fit_matrix(reference(), [DISCO, H7])
     assert rows[0]["trial-0000-vgg-w64"] == "no: ROM x17.47"
-    assert rows[1]["trial-0001-gap-w64"] == "ROM 28 % spare"
+    assert rows[1]["trial-0001-gap-w64"] == "ROM 27 % spare"
     assert rows[1]["flash left"] == 2097152
+
+
+def test_between_the_figure_and_the_upper_one_it_may_fit() -> None:
+    """1,510,044 B are under 1,520,000 B, and the 1,540,244 B that they may be are over."""
+    between = Board("between", 1_520_000, 327_680)
+    [line] = fit_matrix(reference(), [between])
+    assert line["trial-0001-gap-w64"] == "may fit: ROM up to x1.01"
+    asked = refit(reference(), between)
+    assert [row.trial for row in asked.front()] == []
+    assert trials(asked)[1]["fits"] == (
+        "may fit: ROM 1,510,044 B is under 1,520,000 B of between, but may be up to 1,540,244 B, "
+        "20,244 B over"
+    )
+    assert limit_named(str(trials(asked)[1]["fits"])) == "ROM"
+
+
+def test_what_was_recorded_without_upper_figures_is_not_promised_to_fit() -> None:
+    """Studies of earlier versions: the estimate is under the limit, and no more is known."""
+    record = reference()
+    rows = [
+        dataclasses.replace(
+            row, metrics={k: v for k, v in row.metrics.items() if "_upper_" not in k}
+        )
+        for row in record.rows
+    ]
+    old = dataclasses.replace(record, rows=rows)
+    [line] = fit_matrix(old, [H7])
+    assert line["trial-0001-gap-w64"] == "may fit: ROM at least x0.72"
+    assert str(trials(refit(old, H7))[1]["fits"]).startswith("may fit: ROM is at least 1,510,044 B")
+
+
+def test_a_time_stands_in_the_tables_with_its_upper_figure() -> None:
+    """One column, and in the front's table the time that nine of ten networks do not exceed."""
+    record = reference()
+    times = {"footprint/latency_ms": 12.345, "footprint/latency_upper_ms": 15.6}
+    rows = [dataclasses.replace(row, metrics={**row.metrics, **times}) for row in record.rows]
+    timed = dataclasses.replace(record, rows=rows)
+    assert trials(timed)[0]["latency"] == 12.345
+    shown = {row[""]: row for row in table_one(timed)}
+    assert text(shown["latency"]["trial-0001-gap-w64"]) == "12.35 ms"
+    assert text(shown["latency, upper"]["trial-0001-gap-w64"]) == "15.6 ms"
+    assert "latency" not in trials(record)[0]
 
 
 def test_axes_that_never_vary_are_left_out_and_clashes_keep_their_path() -> None:
@@ -341,7 +382,8 @@ def test_a_study_for_int8_is_shown_in_int8() -> None:
     ]  # fmt: skip
     shown = document(record, "table", boards=[DISCO])
     assert "The front on boards, int8" in shown
-    assert "- Budget of stm32f746g-disco: ROM int8 300000 B, RAM int8 320000 B.\n" in shown
+    assert "- Budget of stm32f746g-disco: ROM int8 300000 B, RAM int8 320000 B; " in shown
+    assert "judged by the upper figures.\n" in shown
     assert (
         "- Deployed as int8: every footprint, fit and verdict is of that model; --dtype float32 "
         "shows the other.\n"
@@ -350,8 +392,8 @@ def test_a_study_for_int8_is_shown_in_int8() -> None:
     for line in fit_matrix(record, [DISCO]):
         for name, row in members.items():
             memories = (
-                ("ROM", "footprint/rom_bytes_int8", DISCO.flash_bytes),
-                ("RAM", "footprint/ram_bytes_int8", DISCO.ram_bytes),
+                ("ROM", "footprint/rom_upper_bytes_int8", DISCO.flash_bytes),
+                ("RAM", "footprint/ram_upper_bytes_int8", DISCO.ram_bytes),
             )
             title, metric, limit = min(memories, key=lambda one: 1 - row.metrics[one[1]] / one[2])
             assert line[name] == f"{title} {100 * (1 - row.metrics[metric] / limit):.0f} % spare"
@@ -367,13 +409,13 @@ def test_a_board_asked_of_an_int8_study_is_asked_for_the_int8_model() -> None:
     small = Board("small", 60_000, 14_000)
     record = quantized(60)
     asked = refit(record, small)
-    assert asked.budget == {"rom_bytes_int8": 60_000, "ram_bytes_int8": 14_000}
+    assert asked.budget == {"rom_upper_bytes_int8": 60_000, "ram_upper_bytes_int8": 14_000}
     trained = [row for row in record.rows if row.state == State.FINISHED]
     fitting = {
         row.trial
         for row in trained
-        if row.metrics["footprint/rom_bytes_int8"] <= 60_000
-        and row.metrics["footprint/ram_bytes_int8"] <= 14_000
+        if row.metrics["footprint/rom_upper_bytes_int8"] <= 60_000
+        and row.metrics["footprint/ram_upper_bytes_int8"] <= 14_000
     }
     assert fitting == {row.trial for row in asked.rows if row.feasible}
     assert 0 < len(fitting) < len(trained)
@@ -389,10 +431,10 @@ def test_the_other_data_type_is_the_same_study_with_its_twins() -> None:
     single = redeploy(record, "float32")
     assert single.dtype == "float32"
     assert single.objectives == synthetic(1).objectives
-    assert single.budget == {"rom_bytes": 300_000, "ram_bytes": 320_000}
+    assert single.budget == {"rom_upper_bytes": 300_000, "ram_upper_bytes": 320_000}
     for row, was in zip(single.rows, record.rows, strict=True):
         if was.state == State.FINISHED:
-            assert row.feasible == (was.metrics["footprint/rom_bytes"] <= 300_000)
+            assert row.feasible == (was.metrics["footprint/rom_upper_bytes"] <= 300_000)
         else:
             assert row == was
     assert best(single.rows, single.objectives) != best(record.rows, record.objectives)

@@ -116,6 +116,27 @@ def test_a_budget_is_met_at_its_limit() -> None:
     )
 
 
+def test_a_limit_of_an_upper_figure_has_three_answers() -> None:
+    """Under it, perhaps over it, over it; where nothing is promised nothing surely fits."""
+    budget = Budget({"rom_upper_bytes": 1000}, "a-board")
+    assert budget.excess({"rom_bytes": 990, "rom_upper_bytes": 1000}) is None
+    assert budget.excess({"rom_bytes": 990, "rom_upper_bytes": 1020}) == (
+        "may fit: ROM 990 B is under 1,000 B of a-board, but may be up to 1,020 B, 20 B over"
+    )
+    assert budget.excess({"rom_bytes": 1001, "rom_upper_bytes": 1020}) == (
+        "ROM 1,001 B is over 1,000 B of a-board by 1 B"
+    )
+    assert budget.excess({"rom_bytes": 990}) == (
+        "may fit: ROM is at least 990 B, under 1,000 B of a-board"
+    )
+    assert budget.usage({"rom_bytes": 990, "rom_upper_bytes": 1250}) == {"rom_upper_bytes": 0.25}
+    time = Budget({"latency_ms_int8": 12.5})
+    assert time.excess({"latency_ms_int8": 12.5}) is None
+    assert time.excess({"latency_ms_int8": 1234.5}) == (
+        "latency int8 1,234.50 ms is over 12.50 ms by 1,222.00 ms"
+    )
+
+
 def test_the_fingerprint_ignores_what_may_change() -> None:
     """The cap and the method may change while a study goes on; the space may not."""
     content: dict[str, Any] = {

@@ -86,19 +86,62 @@ def test_a_scalar_is_a_constant() -> None:
 
 
 def test_a_budget_comes_from_the_board_or_from_limits() -> None:
-    """A target's flash and RAM less the reserves; explicit limits join or replace them."""
+    """A target's flash and RAM less the reserves bound the upper figures; other limits join.
+
+    Only under the same name does a limit replace the board's: one on an estimate cannot undo the
+    promise that what is trained fits.
+    """
     by_board = build(budget={"target": "stm32f746g-disco"}).budget
     assert by_board is not None
     assert by_board.target == "stm32f746g-disco"
-    assert set(by_board.limits) == {"rom_bytes", "ram_bytes"}
-    assert by_board.limits["rom_bytes"] <= 1048576
+    assert by_board.limits == {
+        "rom_upper_bytes": 1048576 - 16384, "ram_upper_bytes": 327680 - 8192
+    }  # fmt: skip
     both = build(budget={"target": "stm32f746g-disco", "ram_bytes": 5000, "macc": 7}).budget
     assert both is not None
-    assert (both.limits["ram_bytes"], both.limits["macc"]) == (5000, 7)
+    assert both.limits == {**by_board.limits, "ram_bytes": 5000, "macc": 7}
+    other = build(budget={"target": "stm32f746g-disco", "ram_upper_bytes": 5000}).budget
+    assert other is not None
+    assert other.limits == {**by_board.limits, "ram_upper_bytes": 5000}
     int8 = build(budget={"target": "stm32f746g-disco", "dtype": "int8"})
     assert int8.budget is not None
-    assert set(int8.budget.limits) == {"rom_bytes_int8", "ram_bytes_int8"}
+    assert set(int8.budget.limits) == {"rom_upper_bytes_int8", "ram_upper_bytes_int8"}
     assert int8.int8
+
+
+def test_a_time_is_of_the_board_and_of_the_model_that_ships() -> None:
+    """Sought or limited, it needs a target; ``dtype`` says of which model it is."""
+    board = {"target": "stm32f746g-disco", "dtype": "int8"}
+    made = build(budget={**board, "latency_ms": 50.5})
+    assert made.budget is not None
+    assert made.budget.limits["latency_ms_int8"] == 50.5
+    assert made.budget.board is not None
+    assert made.budget.board.name == "stm32f746g-disco"
+    sought = [{"name": "footprint/latency_ms_int8", "goal": "minimize"}]
+    assert build(budget=board, metrics=sought).objectives[0].name == sought[0]["name"]
+    assert mistakes(budget={"rom_bytes": 5}, metrics=sought) == [
+        "metrics[0].name: 'latency_ms_int8' is of a board; write budget: {target: BOARD}"
+    ]
+    assert mistakes(budget={**board, "latency_ms": -1}) == [
+        "budget.latency_ms: -1 should be greater than 0"
+    ]
+
+
+def test_a_time_that_no_candidate_has_is_refused_before_the_search() -> None:
+    """Float networks and cores that nobody measured have no estimate, whatever is drawn."""
+    assert mistakes(budget={"target": "stm32f746g-disco", "latency_ms": 50}) == [
+        (
+            "budget.latency_ms: no estimate: too few float networks were measured; the int8 model "
+            "has an estimate; the nearest valid value is 'latency_ms_int8'"
+        )
+    ]
+    sought = [{"name": "footprint/latency_ms_int8", "goal": "minimize"}]
+    assert mistakes(budget={"target": "raspberry-pi-pico"}, metrics=sought) == [
+        (
+            "metrics[0].name: no estimate: no network has been measured on 2x Cortex-M0+ (no FPU) "
+            "with a tool that 'st' describes (measured cores: Cortex-M33, Cortex-M4, Cortex-M7)"
+        )
+    ]
 
 
 def test_int8_follows_from_what_is_asked() -> None:

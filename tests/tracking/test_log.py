@@ -99,7 +99,7 @@ def test_the_experiment_says_what_the_study_is(stores: Stores) -> None:
             {"name": "val/accuracy_best", "goal": "maximize"},
             {"name": "footprint/rom_bytes", "goal": "minimize"},
         ],
-        "budget": {"rom_bytes": 1_000_000, "ram_bytes": 320_000},
+        "budget": {"rom_upper_bytes": 1_000_000, "ram_upper_bytes": 320_000},
         "target": "stm32f746g-disco",
         "dataset": "synthetic",
         "split_sizes": {"validation": 5000, "test": 10000},

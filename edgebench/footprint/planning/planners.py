@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from edgebench.footprint.planning.buffers import Buffer, Plan
 
@@ -157,7 +158,12 @@ class _Task:
             place = self.floors.get(one.name, 0)
             if one.name == lifted:
                 place = max(place, (ceiling - one.size) // self.alignment * self.alignment)
-            for low, high in sorted(self._blocked(one, offsets)):
+            blocked = sorted(
+                (offsets[name] - below, offsets[name] + above)
+                for name, below, above in self.limits[one.name]
+                if name in offsets
+            )
+            for low, high in blocked:
                 if low >= place:
                     break
                 if place < high:
@@ -166,11 +172,19 @@ class _Task:
         peak = max((offsets[one.name] + one.size for one in self.buffers), default=0)
         return Plan(self.buffers, offsets, peak, self.overlaps)
 
-    def _blocked(self, one: Buffer, offsets: Mapping[str, int]) -> Iterator[tuple[int, int]]:
-        """Yield the open intervals of offsets that the placed neighbours of ``one`` forbid."""
-        for other in self.neighbours[one.name]:
-            if other.name in offsets and one.size and other.size:
-                offset = offsets[other.name]
-                below = self.overlaps.get((one.name, other.name), one.size)
-                above = self.overlaps.get((other.name, one.name), other.size)
-                yield offset - below, offset + above
+    @cached_property
+    def limits(self) -> dict[str, list[tuple[str, int, int]]]:
+        """The neighbours of each buffer that take room, and what they forbid from their offset.
+
+        A buffer may begin neither within its own size below the offset nor within the neighbour's
+        above it, less what the two may overlap.
+        """
+        get = self.overlaps.get
+        return {
+            name: [
+                (other.name, get((name, other.name), size), get((other.name, name), other.size))
+                for other in self.neighbours[name]
+                if size and other.size
+            ]
+            for name, size in ((one.name, one.size) for one in self.buffers)
+        }

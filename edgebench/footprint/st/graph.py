@@ -125,7 +125,7 @@ def _padded(source: Tensor, operator: Operator) -> tuple[int, ...]:
     if str(operator.attributes.get("auto_pad", "")).startswith("SAME"):
         more = reach
     else:
-        own = operator.attributes.get("own_pads", (top, left, bottom, right))
+        own = operator.own_pads or (top, left, bottom, right)
         more = [top + bottom, left + right]
         for axis in (0, 1):
             if len(own) == 4 and own[axis + 2] > own[axis]:

@@ -92,7 +92,8 @@ function chart(fitting, top) {
     });
   }
   const lines = LIMITS.filter((limit) => state.limits[limit.id] !== null).flatMap((limit) => {
-    const across = x === limit.names[state.dtype], up = y === limit.names[state.dtype];
+    const names = [limit.names[state.dtype], limit.least[state.dtype]];
+    const across = names.includes(x), up = names.includes(y);
     const style = { type: "line", line: { color: "#a63c06", width: 1.5, dash: "dash" } };
     const edge = state.limits[limit.id];
     if (across) return [{ ...style, x0: edge, x1: edge, yref: "paper", y0: 0, y1: 1 }];

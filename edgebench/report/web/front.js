@@ -20,7 +20,9 @@ let drawing = false; // whether the drawing library is there
 const value = (row, name) => (name in row.metrics ? row.metrics[name] : row.params[name]);
 
 const figure = (name) => study.figures[name] ?? { title: name, unit: "number", goal: null, images: 0 };
+/** What decides whether a limit is met, and the estimate: a memory's upper figure, its figure. */
 const needs = (row, limit) => row.metrics[limit.names[state.dtype]];
+const least = (row, limit) => row.metrics[limit.least[state.dtype]];
 
 /** The same figure of the model in the data type that is shown. */
 function inType(name) {
@@ -28,15 +30,27 @@ function inType(name) {
   return twin && dtype !== state.dtype ? twin : name;
 }
 
-/** Why a trained trial does not meet the limits now: the limit it exceeds most, or null. */
+/** Why a trained trial does not meet the limits, or only may: the limit it exceeds most, or null. */
 function excess(row) {
   let worst = null;
   for (const limit of LIMITS) {
-    const most = state.limits[limit.id], used = needs(row, limit);
-    if (most === null || used === undefined || used === null || used <= most) continue;
-    if (worst === null || used / most > worst.ratio) worst = { limit, used, most, ratio: used / most };
+    const most = state.limits[limit.id], figure = least(row, limit) ?? needs(row, limit);
+    if (most === null || figure === undefined || figure === null) continue;
+    const upper = needs(row, limit) ?? null, may = figure <= most;
+    if (may && upper !== null && upper <= most) continue;
+    const used = may && upper !== null ? upper : figure;
+    const found = { limit, used, most, ratio: used / most, may, known: upper !== null };
+    const worse = worst === null || (worst.may && !may) || (worst.may === may && found.ratio > worst.ratio);
+    if (worse) worst = found;
   }
   return worst;
+}
+
+/** The answer in the table: yes, may fit, or no. */
+function answer(over) {
+  if (over === null) return "yes";
+  if (!over.may) return `no: ${over.limit.title} x${over.ratio.toFixed(2)}`;
+  return `may fit: ${over.limit.title} ${over.known ? `up to x${over.ratio.toFixed(2)}` : "has no upper figure"}`;
 }
 
 const trained = study.rows.filter((row) => row.state === "finished");
@@ -76,7 +90,7 @@ function smallerTies(top, members) {
   const centre = (p + z * z / (2 * n)) / (1 + z * z / n);
   const half = z / (1 + z * z / n) * Math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2);
   return [...members].filter((row) => row !== top && row.metrics[name] >= centre - half &&
-    needs(row, cost) <= 0.99 * needs(top, cost));
+    least(row, cost) <= 0.99 * least(top, cost));
 }
 
 // ---- writing -----------------------------------------------------------------------------------
@@ -97,8 +111,10 @@ const limitTitle = (limit) => {
   const both = new Set(Object.values(limit.names).filter((name) => name in study.figures)).size > 1;
   return `${limit.title}${memory}${both ? `, ${state.dtype}` : ""}`;
 };
-const limitText = (limit, number) =>
-  number === null ? "no limit" : amount(number, limit.unit === "bytes");
+const limitText = (limit, number) => {
+  if (number === null) return "no limit";
+  return limit.unit === "milliseconds" ? `${Number(number.toPrecision(4))} ms` : amount(number, limit.unit === "bytes");
+};
 const shown = (row, name) => row.texts[name] ?? (value(row, name) ?? "–");
 const title = (name) => (name in study.figures ? figure(name).title : study.axes[name] || name);
 

@@ -4,7 +4,7 @@
 
 function makeLimits() {
   for (const limit of LIMITS) {
-    const names = Object.values(limit.names);
+    const names = [...Object.values(limit.names), ...Object.values(limit.least)];
     const used = study.rows.flatMap((row) => names.map((name) => row.metrics[name]))
       .filter((number) => number > 0);
     limit.low = used.length ? Math.min(...used) * 0.8 : 1;
@@ -17,7 +17,8 @@ function makeLimits() {
     limit.slider = element("input", "", { id: limit.id, type: "range", min: 0, max: STEPS });
     limit.slider.addEventListener("input", () => {
       const part = Number(limit.slider.value) / STEPS;
-      const number = Math.round(limit.low * (limit.high / limit.low) ** part);
+      const exact = limit.low * (limit.high / limit.low) ** part;
+      const number = limit.unit === "milliseconds" ? exact : Math.round(exact);
       state.limits[limit.id] = part >= 1 ? null : number;
       $("board").value = "";
       refresh();
@@ -37,7 +38,10 @@ function setLimit(limit, number) {
 function chooseBoard() {
   const [, flash, ram] = study.boards.find(([name]) => name === $("board").value) ?? [];
   const left = { flash, ram };
-  for (const limit of LIMITS) if (limit.memory) setLimit(limit, left[limit.memory] ?? null);
+  for (const limit of LIMITS) {
+    if (limit.memory) setLimit(limit, left[limit.memory] ?? null);
+    if (limit.replaced && $("board").value) setLimit(limit, null);
+  }
   refresh();
 }
 
@@ -137,12 +141,13 @@ function write(cell, text) {
 function updateTable(fitting, members, top) {
   for (const row of trained) { // what was never trained stays as it was written
     row.member = members.has(row);
-    const over = excess(row);
-    row.fitText = over === null ? "yes" : `no: ${over.limit.title} x${over.ratio.toFixed(2)}`;
+    const { over } = row;
+    row.fitText = answer(over);
     const [mark, verdict] = [...row.line.children].slice(-2);
     write(mark, row.member ? "●" : "");
     write(verdict, row.fitText);
     row.line.classList.toggle("fits", fitting.has(row));
+    row.line.classList.toggle("may", over !== null && over.may);
     row.line.classList.toggle("best", row === top);
   }
   document.querySelector("#trials tr.chosen")?.classList.remove("chosen");
@@ -153,7 +158,7 @@ function updateTable(fitting, members, top) {
 
 function summary(row) {
   const accuracies = study.metrics.map(inType).filter((name) => figure(name).images);
-  const names = [inType(goals[0].name), ...accuracies, ...LIMITS.map((limit) => limit.names[state.dtype])];
+  const names = [inType(goals[0].name), ...accuracies, ...LIMITS.map((limit) => limit.least[state.dtype])];
   return [...new Set(names)].filter((name) => name in row.metrics)
     .map((name) => `${title(name)} ${shown(row, name)}`).join(" · ");
 }
@@ -162,14 +167,17 @@ function showBest(fitting, members, top) {
   const box = $("best-that-fits");
   box.classList.toggle("none", top === null);
   box.replaceChildren();
-  const count = `${fitting.size} of ${trained.length} trained trials fit.`;
+  const may = trained.filter((row) => row.over?.may).length;
+  const count = `${fitting.size} of ${trained.length} trained trials fit${may ? `, ${may} may fit` : ""}.`;
   if (top === null) {
-    const [closest] = trained.map((row) => [row, excess(row)]).filter(([, over]) => over)
-      .sort(([, a], [, b]) => a.ratio - b.ratio);
-    box.append(element("strong", "No trained trial fits"));
+    const [closest] = trained.map((row) => [row, row.over]).filter(([, over]) => over)
+      .sort(([, a], [, b]) => b.may - a.may || a.ratio - b.ratio);
+    box.append(element("strong", may ? "No trained trial is sure to fit" : "No trained trial fits"));
     if (closest) {
-      const [row, { limit, used, most }] = closest;
-      box.append(element("p", `Closest: ${row.name} is over by ${limitText(limit, used - most)} of ${limit.title}.`));
+      const [row, { limit, used, most, known, may: open }] = closest;
+      const over = `over by ${limitText(limit, used - most)} of ${limit.title}`;
+      const said = !open ? `is ${over}` : known ? `may be ${over}` : `has no upper figure of ${limit.title}`;
+      box.append(element("p", `Closest: ${row.name} ${said}.`));
     }
     return;
   }
@@ -180,9 +188,9 @@ function showBest(fitting, members, top) {
   if (spare.length) box.append(element("p", `To spare: ${spare.join(", ")}.`));
   box.append(element("p", count));
   const [cost] = LIMITS;
-  const ties = smallerTies(top, members).sort((a, b) => needs(a, cost) - needs(b, cost));
+  const ties = smallerTies(top, members).sort((a, b) => least(a, cost) - least(b, cost));
   if (ties.length) {
-    const less = 100 * (1 - needs(ties[0], cost) / needs(top, cost));
+    const less = 100 * (1 - least(ties[0], cost) / least(top, cost));
     const link = element("a", ties[0].name);
     link.addEventListener("click", () => choose(ties[0]));
     const line = element("p", "A tie within its 95 % interval, with ");
@@ -234,7 +242,8 @@ function refresh() {
   pending = true;
   requestAnimationFrame(() => {
     pending = false;
-    const fitting = new Set(trained.filter((row) => excess(row) === null));
+    for (const row of trained) row.over = excess(row);
+    const fitting = new Set(trained.filter((row) => row.over === null));
     const members = front([...fitting]);
     const top = best(members);
     showBest(fitting, members, top);
@@ -266,6 +275,7 @@ async function start() {
   for (const cell of document.querySelectorAll("#matrix td")) {
     const text = cell.textContent;
     if (text.startsWith("no:")) cell.className = "bad";
+    else if (text.startsWith("may fit")) cell.className = "may";
     else if (text.endsWith("spare")) cell.className = "good";
   }
   $("matrix").hidden = !study.boards.length;
@@ -277,7 +287,7 @@ async function start() {
   $("dtype-label").hidden = types.size < 2;
   $("dtype").addEventListener("change", () => { chooseType($("dtype").value); refresh(); });
   const names = axisNames().map((name) => [name, title(name)]);
-  options($("x"), names, LIMITS.map((limit) => limit.names[state.dtype]).find((name) => name in study.figures));
+  options($("x"), names, LIMITS.map((limit) => limit.least[state.dtype]).find((name) => name in study.figures));
   options($("y"), names, study.metrics[0]);
   options($("colour"), Object.entries(study.axes));
   for (const id of ["x", "y", "colour", "log"]) $(id).addEventListener("change", refresh);
