@@ -209,11 +209,14 @@ class _Search:
     # The end --------------------------------------------------------------------------------
 
     def open_test_split(self) -> None:
-        """Measure the models of the front's members on the test split, each once."""
+        """Measure the models of the front's members, or of all, on the test split, each once."""
         models = {"test/accuracy": MODEL}
         if self.sweep.int8:
             models[f"test/accuracy{INT8}"] = MODEL_INT8
-        members = front(self.log.record().rows, self.sweep.objectives)
+        rows = self.log.record().rows
+        members = front(rows, self.sweep.objectives)
+        if self.sweep.test == "all":
+            members = [row for row in rows if row.feasible]
         unread = [row for row in members if "test/accuracy" not in row.metrics]
         if not unread:
             return

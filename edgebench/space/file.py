@@ -26,9 +26,10 @@ from edgebench.registry import Option, options
 from edgebench.space.axes import read_axes, unknown_keys
 from edgebench.space.budget import Budget
 from edgebench.space.schema import SECTIONS
-from edgebench.space.sweep import GRID_LIMIT, Method, Sweep
+from edgebench.space.sweep import GRID_LIMIT, Method, Sweep, Tested
+from edgebench.space.variants import read_variants
 
-_SECTIONS = ("metrics", "budget", "parameters", "export")
+_SECTIONS = ("metrics", "budget", "parameters", "variants", "export")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class _Header:
     seed: Annotated[int, Ge(0)] = 0
     early_stop: str = "none"
     analysis: list[str] | None = None
+    test: Tested = "front"
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Sweep:
@@ -69,6 +71,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
     objectives = _objectives(content.get("metrics"), mistakes)
     budget = _budget(content.get("budget"), mistakes)
     axes = read_axes(content.get("parameters"), mistakes)
+    axes = read_variants(content.get("variants"), content.get("parameters"), axes, mistakes)
     int8 = _int8(content.get("export"), objectives, budget, mistakes)
     if mistakes:
         raise EdgebenchError(*mistakes)
@@ -84,6 +87,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
         int8,
         header.early_stop,
         tuple(header.analysis or ()),
+        header.test,
     )
     if sweep.configurations() is None:
         _require_end(sweep)

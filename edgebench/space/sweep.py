@@ -13,6 +13,11 @@ from edgebench.space.budget import Budget
 from edgebench.space.candidates import TrialConfig
 
 Method = Literal["tpe", "nsga2", "random", "grid"]
+Tested = Literal["front", "all"]
+"""Which trials are judged on the test split at a study's end: the front, or all that finished.
+
+A comparison in which nothing is chosen by its result tests all of them, as a published table does.
+"""
 GRID_LIMIT = 10_000
 
 
@@ -31,11 +36,13 @@ class Sweep:
     int8: bool
     early_stop: str = "none"
     analysis: tuple[str, ...] = ()
+    test: Tested = "front"
 
     @property
     def varied(self) -> tuple[str, ...]:
         """Names of the axes that have more than one value."""
-        return tuple(axis.name for axis in self.axes if len(axis.choices() or (1, 2)) > 1)
+        several = (axis.name for axis in self.axes if len(axis.choices() or (1, 2)) > 1)
+        return tuple(dict.fromkeys(several))
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -47,10 +54,17 @@ class Sweep:
             "dataset": self.dataset,
             "metrics": [asdict(objective) for objective in self.objectives],
             "budget": asdict(self.budget) if self.budget else None,
-            "parameters": {axis.name: axis.as_json() for axis in self.axes} if self.varied else {},
+            "parameters": self._parameters() if self.varied else {},
             "seed": self.seed if self.varied else None,
             "export.int8": self.int8,
         }
+
+    def _parameters(self) -> dict[str, Any]:
+        """Return the axes as JSON data, by name; an axis in parts (see variants) is a list."""
+        found: dict[str, list[Any]] = {}
+        for axis in self.axes:
+            found.setdefault(axis.name, []).append(axis.as_json())
+        return {name: parts if len(parts) > 1 else parts[0] for name, parts in found.items()}
 
     def config(self, params: Mapping[str, Scalar]) -> TrialConfig:
         """Return the configuration that has these active axes."""
