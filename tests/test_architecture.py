@@ -27,9 +27,9 @@ ORDER = (
     "export",
     "firmware",
     "analysis",
+    "report",
     "space",
     "trial",
-    "report",
     "tracking",
     "search",
     "cli",
@@ -44,7 +44,7 @@ ALONE = {
     "models": {"errors", "registry"},
     "training": {"errors", "registry", "data"},
     "profiling": {"errors"},
-    "report": {"errors", "metrics", "record", "units"},
+    "report": {"errors", "registry", "metrics", "record", "units"},
 }
 """Rooms that can be used by themselves, with all that they import of edgebench."""
 

@@ -146,12 +146,13 @@ def _when_mistakes(axis: Axis, axes: Mapping[str, Axis]) -> list[str]:
             continue
         choices = axes[other].choices() or ()
         mistakes += [
-            f"{path}: {_no_choice(value, choices)}" for value in allowed if value not in choices
+            f"{path}: {no_choice(value, choices)}" for value in allowed if value not in choices
         ]
     return mistakes
 
 
-def _no_choice(value: Scalar, choices: Iterable[Scalar]) -> str:
+def no_choice(value: Scalar, choices: Iterable[Scalar]) -> str:
+    """Say that a value is none of an axis, with the nearest or all that are."""
     known = [str(choice) for choice in choices]
     close = nearest(str(value), known)
     hint = f"did you mean '{close}'?" if close else f"its values: {', '.join(known)}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from edgebench.record import Objective, Scalar
+from edgebench.record import FigureAsked, Objective, Scalar
 from edgebench.space.axis import Axis
 from edgebench.space.budget import Budget
 from edgebench.space.candidates import TrialConfig
@@ -37,6 +37,7 @@ class Sweep:
     early_stop: str = "none"
     analysis: tuple[str, ...] = ()
     test: Tested = "front"
+    figures: tuple[FigureAsked, ...] = ()
 
     @property
     def varied(self) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def read_variants(
         return tuple(axes)
     if not isinstance(content, dict) or not content:
         mistakes.append(
-            "variants: write a mapping of names to changes, as in {base: {}, wide: {model.width: 9}}"
+            "variants: write names and changes, as in {base: {}, wide: {model.width: 9}}"
         )
         return tuple(axes)
     before = len(mistakes)
@@ -74,7 +74,9 @@ def _listed(allowed: Any) -> list[Any]:
     return allowed if isinstance(allowed, list) else [allowed]
 
 
-def _expanded(content: Mapping[str, Mapping[str, Scalar]], axes: Sequence[Axis]) -> tuple[Axis, ...]:
+def _expanded(
+    content: Mapping[str, Mapping[str, Scalar]], axes: Sequence[Axis]
+) -> tuple[Axis, ...]:
     """Return the axis of the variants, then the others, each in as many parts as it has values."""
     names = tuple(str(name) for name in content)
     base = {axis.name: axis for axis in axes}
