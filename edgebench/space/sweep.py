@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -66,6 +67,17 @@ class Sweep:
         for axis in self.axes:
             found.setdefault(axis.name, []).append(axis.as_json())
         return {name: parts if len(parts) > 1 else parts[0] for name, parts in found.items()}
+
+    def narrowed(self, best_of: Callable[[str, str], Scalar | None]) -> Sweep:
+        """Return the sweep with its ranges ``around`` other studies' best values narrowed to them.
+
+        ``best_of(study, axis)`` returns the value that the best trial of a study has on an axis.
+        """
+        axes = tuple(
+            axis.narrowed(best_of(axis.around.study, axis.name)) if axis.around else axis
+            for axis in self.axes
+        )
+        return dataclasses.replace(self, axes=axes)
 
     def config(self, params: Mapping[str, Scalar]) -> TrialConfig:
         """Return the configuration that has these active axes."""

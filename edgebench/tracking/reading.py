@@ -97,6 +97,19 @@ def study_of(client: MlflowClient, experiment: Experiment, *, details: bool = Fa
     )
 
 
+def best_value(study: str, axis: str, *, tracking_uri: str | None = None) -> Scalar | None:
+    """Return what the best trial of a study has on an axis, or None where it has no such axis.
+
+    Raises:
+        EdgebenchError: There is no such store or study, or none of its trials is feasible.
+    """
+    record = read_study(study, tracking_uri=tracking_uri)
+    row = best(record.rows, record.objectives)
+    if row is None:
+        raise EdgebenchError(f"the study '{study}' has no feasible trial yet; run it first")
+    return row.params.get(axis)
+
+
 def described(experiment: Experiment) -> dict[str, Any]:
     """Return a study's description.
 

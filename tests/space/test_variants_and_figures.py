@@ -124,3 +124,56 @@ def test_the_mistakes_of_figures_are_named_at_once() -> None:
     ]
     figure = {"name": "a", "kind": "curves", "y": "val/accuracy"}
     assert mistakes(figures=[figure, figure]) == ["figures[1].name: 'a' stands twice"]
+
+
+RANGE: dict[str, Any] = {
+    "distribution": "log_uniform_values",
+    "min": 1e-5,
+    "max": 1e-1,
+    "around": {"study": "coarse", "factor": 4},
+}
+
+
+def narrowed(best: float | None, **changed: Any) -> tuple[float, float]:
+    """Return the range of an axis around the best value of another study."""
+    axes = {"model.family": "gap", "train.l2": {**RANGE, **changed}}
+    sweep = made(method="random", run_cap=3, parameters=axes)
+    [axis] = [one for one in sweep.narrowed(lambda *_: best).axes if one.name == "train.l2"]
+    return axis.low, axis.high
+
+
+def test_a_range_is_narrowed_around_another_studys_best() -> None:
+    """From the best divided by the factor to the best times it, and never beyond its own ends."""
+    assert narrowed(1e-3) == pytest.approx((2.5e-4, 4e-3))
+    assert narrowed(2e-5) == pytest.approx((1e-5, 8e-5))
+    asked: list[tuple[str, str]] = []
+    sweep = made(method="random", run_cap=3, parameters={"model.family": "gap", "train.l2": RANGE})
+    sweep.narrowed(lambda study, axis: asked.append((study, axis)) or 1e-3)
+    assert asked == [("coarse", "train.l2")]
+
+
+def test_a_best_value_that_cannot_be_used_is_named() -> None:
+    """The axis is not in the other study, or its best lies elsewhere."""
+    with pytest.raises(EdgebenchError) as caught:
+        narrowed(None)
+    message = "parameters.train.l2.around: the best trial of 'coarse' has no number there"
+    assert str(caught.value) == message
+    with pytest.raises(
+        EdgebenchError, match=r"10\.0, the best of 'coarse', leaves nothing between"
+    ):
+        narrowed(10.0)
+
+
+def test_the_mistakes_of_around_are_named_at_once() -> None:
+    """It narrows a range, says of which study and by what."""
+    axes = {
+        "model.family": "gap",
+        "model.width": {"values": [8, 16], "around": {"study": "coarse", "factor": 2}},
+        "train.l2": {**RANGE, "around": {"stdy": "coarse", "factor": 1}},
+    }
+    assert mistakes(parameters=axes) == [
+        "parameters.model.width.around: narrows a range; give min and max",
+        "parameters.train.l2.around.stdy: unknown key 'stdy'; did you mean 'study'?",
+        "parameters.train.l2.around.study: None should be the name of a study",
+        "parameters.train.l2.around.factor: 1 should be a number above 1",
+    ]
