@@ -6,7 +6,7 @@ import enum
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgebench.metrics import Dtype, Goal, limited, metric_of
 
@@ -19,6 +19,7 @@ __all__ = [
     "MLFLOW_STORE",
     "OPTUNA_STORE",
     "Facts",
+    "FigureAsked",
     "Goal",
     "Objective",
     "Opening",
@@ -67,6 +68,21 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class FigureAsked:
+    """A figure that a sweep file asks for.
+
+    ``kind`` names how it is drawn and ``options`` what that kind is told; ``where`` narrows it to
+    the trials that have one of the values of each axis named.
+    """
+
+    name: str
+    kind: str
+    title: str = ""
+    where: Mapping[str, Sequence[Scalar]] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Row:
     """One trial as recorded: its axes, its metrics, and what became of it.
 
@@ -76,7 +92,7 @@ class Row:
     as were trained. ``layers`` holds the operators in order, each with name, op, output_shape,
     parameters, macc and live_bytes (the activations alive while it runs), of the float32 model.
     ``confusion`` counts images, true class by predicted class. ``filters`` has the first layer's
-    weights as (out, in, height, width).
+    weights as (out, in, height, width). ``analyses`` has what each analysis of the training left.
     """
 
     trial: int
@@ -90,6 +106,7 @@ class Row:
     layers: Sequence[Mapping[str, object]] = ()
     confusion: Sequence[Sequence[int]] | None = None
     filters: Sequence[object] | None = None
+    analyses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def feasible(self) -> bool:
@@ -143,7 +160,8 @@ class StudyRecord:
 
     ``budget`` maps the key of a footprint (``rom_bytes_int8``) to its limit; ``split_sizes`` maps
     ``validation`` and ``test`` to image counts; ``provenance`` says how the footprints were
-    obtained and ``convention`` by which rules; ``deployed`` is the data type of the model that
+    obtained and ``convention`` by which rules; ``figures`` are those that its sweep file asks for;
+    ``deployed`` is the data type of the model that
     ships where objectives and budget do not tell.
     """
 
@@ -158,6 +176,7 @@ class StudyRecord:
     convention: str = ""
     classes: Sequence[str] = ()
     deployed: Dtype | None = None
+    figures: Sequence[FigureAsked] = ()
 
     @property
     def dtype(self) -> Dtype:

@@ -194,12 +194,12 @@ class Option:
     @property
     def registry(self) -> Registry[Any] | None:
         """The registry whose members the option chooses from, or None."""
-        return next((one for one in self._metadata if isinstance(one, Registry)), None)
+        return next((one for one in self.type_metadata if isinstance(one, Registry)), None)
 
     @property
     def original(self) -> Any:
         """The default that the option was introduced with."""
-        marks = [one.value for one in self._metadata if isinstance(one, Original)]
+        marks = [one.value for one in self.type_metadata if isinstance(one, Original)]
         return marks[0] if marks else self.default
 
     @property
@@ -208,13 +208,14 @@ class Option:
         signs = {"Ge": ">=", "Gt": ">", "Le": "<=", "Lt": "<"}
         found = [
             f"{signs[kind]} {getattr(one, kind.lower())}"
-            for one in self._metadata
+            for one in self.type_metadata
             if (kind := type(one).__name__) in signs
         ]
         return ", ".join(found)
 
     @property
-    def _metadata(self) -> tuple[Any, ...]:
+    def type_metadata(self) -> tuple[Any, ...]:
+        """What stands beside the type in ``Annotated``: bounds, a registry, marks."""
         return getattr(self.type, "__metadata__", ())
 
     def mistake(self, value: object) -> str | None:
@@ -243,7 +244,7 @@ class Option:
         """Return the values that the type allows: names, literals; () where it is open."""
         if self.registry is not None:
             return tuple(self.registry)
-        bare = typing.get_args(self.type)[0] if self._metadata else self.type
+        bare = typing.get_args(self.type)[0] if self.type_metadata else self.type
         return typing.get_args(bare) if typing.get_origin(bare) is typing.Literal else ()
 
 

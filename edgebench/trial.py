@@ -97,12 +97,23 @@ _LOADED: dict[Any, Dataset] = {}
 def build(config: TrialConfig, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
     """Build the untrained model of ``config``, its weights drawn from its seed.
 
+    A normalization that is a layer stands first in it; `fit_input` sets its numbers.
+
     Raises:
         EdgebenchError: The options do not suit the images.
     """
     torch.manual_seed(config.seed)
     family = MODELS[config.family]
-    return family(input_shape, classes, **bind(family, config.model_options))
+    network: nn.Module = family(input_shape, classes, **bind(family, config.model_options))
+    first = data.input_layer(config.data_options.normalization, input_shape)
+    return network if first is None else nn.Sequential(first, network)
+
+
+def fit_input(model: nn.Module, dataset: Dataset) -> None:
+    """Set the numbers of the layer that normalizes inputs, where ``model`` begins with one."""
+    first = dataset.input_layer()
+    if first is not None and isinstance(model, nn.Sequential):
+        model[0].load_state_dict(first.state_dict())
 
 
 def gate(
@@ -195,6 +206,7 @@ def run(
     """
     dataset = dataset_of(config, data_dir)
     model = build(config, dataset.input_shape, len(dataset.classes))
+    fit_input(model, dataset)
     outcome = Outcome(State.FAILED, metrics=gate.metrics)
     try:
         metrics = dict(gate.metrics)
@@ -235,7 +247,7 @@ def _proven(model: nn.Module, dataset: Dataset, gate: Gate, *, int8: bool) -> Ou
     """Export, and prove it: same outputs on the validation images, same footprint as the gate."""
     train, validation = (
         export.LabelledImages(split.images.numpy(), split.labels.numpy())
-        for split in (dataset.train, dataset.validation)
+        for split in (dataset.train_centre, dataset.validation)
     )
     proven = export.prove(
         model,

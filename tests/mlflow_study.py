@@ -39,7 +39,17 @@ def sweep_of(record: StudyRecord) -> Sweep:
     budget = Budget(record.budget, record.target) if record.budget else None
     objectives = tuple(record.objectives)
     return Sweep(
-        record.study, record.dataset, "random", len(record.rows), objectives, budget, (), 0, False
+        record.study,
+        record.dataset,
+        "random",
+        len(record.rows),
+        objectives,
+        budget,
+        (),
+        0,
+        False,
+        analysis=tuple(dict.fromkeys(name for row in record.rows for name in row.analyses)),
+        figures=tuple(record.figures),
     )
 
 
@@ -71,7 +81,9 @@ def outcome_of(row: Row, **more: Any) -> Outcome:
 
     epochs = zip(*row.curves.values(), strict=True)
     curve = tuple(dict(zip(row.curves, values, strict=True)) for values in epochs)
-    return Outcome(row.state, row.reason, row.metrics, curve, "float32", **more)
+    return Outcome(
+        row.state, row.reason, row.metrics, curve, "float32", analyses=row.analyses, **more
+    )
 
 
 def begin(log: StudyLog, row: Row, record: StudyRecord) -> str:
@@ -86,7 +98,14 @@ def begin(log: StudyLog, row: Row, record: StudyRecord) -> str:
 def write_row(log: StudyLog, row: Row, record: StudyRecord, **more: Any) -> Row:
     """Write one row as its trial would have; returns it as it can be read back."""
     bare = dataclasses.replace(
-        row, run_id="", state=State(row.state), curves={}, layers=(), confusion=None, filters=None
+        row,
+        run_id="",
+        state=State(row.state),
+        curves={},
+        layers=(),
+        confusion=None,
+        filters=None,
+        analyses={},
     )
     if row.state == State.REFUSED:
         log.refuse(bare)

@@ -28,9 +28,9 @@ ORDER = (
     "export",
     "firmware",
     "analysis",
+    "report",
     "space",
     "trial",
-    "report",
     "tracking",
     "search",
     "cli",
@@ -45,7 +45,7 @@ ALONE = {
     "models": {"errors", "registry"},
     "training": {"errors", "registry", "data"},
     "profiling": {"errors"},
-    "report": {"errors", "limits", "metrics", "record", "units"},
+    "report": {"errors", "registry", "limits", "metrics", "record", "units"},
 }
 """Rooms that can be used by themselves, with all that they import of edgebench."""
 

@@ -45,6 +45,9 @@ parameters:
   train.augmentation: upside_down
   train.learning_rate: {values: [1e-9, 3e-2]}
   train.epochs: 2
+figures:
+  - {name: spread, kind: histogram, x: val/accuracy_best, bins: 4}
+  - {name: rates, kind: curves, y: rates.learning_rate, by: train.learning_rate}
 """
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -199,6 +202,18 @@ def test_an_added_analysis_is_an_artifact_of_the_runs(swept: dict[str, Any], fol
         steps = len(rates)
         assert steps >= 2 * 300 // 32
         assert rates == pytest.approx([3e-2 * (1 - step / steps) for step in range(steps)])
+
+
+def test_an_added_figure_is_an_artifact_of_the_sweeps_run(
+    swept: dict[str, Any], folder: Path
+) -> None:
+    """Its picture and its numbers, beside a figure that draws the added analysis."""
+    names = {path.name for path in folder.glob("mlruns/**/artifacts/figures/*")}
+    assert names == {"spread.png", "spread.csv", "rates.png", "rates.csv"}
+    [table] = folder.glob("mlruns/**/artifacts/figures/spread.csv")
+    numbers = sorted(float(line) for line in table.read_text().splitlines()[1:])
+    found = sorted(row["metrics"]["val/accuracy_best"] for row in swept["rows"])
+    assert numbers == pytest.approx([value for value in found if value is not None])
 
 
 def test_an_added_name_is_the_nearest_one(run: Run) -> None:

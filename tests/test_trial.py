@@ -104,6 +104,29 @@ def test_the_model_carries_its_preprocessing() -> None:
     )
 
 
+def test_whitening_travels_with_the_model_and_is_counted() -> None:
+    """Crops of 8x8: the matrix of 192 x 192 is the first layer, in the gate, the file and int8."""
+    axes: dict[str, Any] = {"data__crop": 8, "data__normalization": "zca", "train__epochs": 1}
+    asked = dataclasses.replace(config(**axes), int8=True)
+    without = trial.gate(config(data__crop=8), None, (3, 8, 8), 4)
+    gate = trial.gate(asked, None, (3, 8, 8), 4)
+    macs, size = data.input_cost("zca", (3, 8, 8))
+    assert (macs, size) == (192 * 192, 4 * (192 * 192 + 192))
+    for name, more in (("macs", macs), ("parameters", size // 4)):
+        both = gate.metrics, without.metrics
+        assert both[0][f"footprint/{name}"] - both[1][f"footprint/{name}"] == more
+    outcome = trial.run(asked, gate, data_dir=Path("unused"), device=CPU)
+    assert outcome.state == "finished", outcome.reason
+    assert outcome.onnx is not None
+    constants = onnx.load_from_string(outcome.onnx).graph.initializer
+    [matrix] = [
+        onnx.numpy_helper.to_array(one) for one in constants if list(one.dims) == [192, 192]
+    ]
+    layer = trial.dataset_of(asked, Path("unused")).input_layer()
+    assert layer is not None
+    np.testing.assert_allclose(matrix, layer.state_dict()["weight"].numpy(), atol=1e-6)
+
+
 def test_over_the_budget_is_refused_with_its_reason() -> None:
     """With the ratio by which it is over; the footprint is known all the same."""
     gate = gated(Budget({"rom_bytes": 1000}, "a-board"))

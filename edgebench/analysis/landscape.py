@@ -8,7 +8,7 @@ Optimization?, NeurIPS 2018, figure 4.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from annotated_types import Ge, Gt
@@ -34,6 +34,7 @@ class Landscape(Analysis):
         longest: The greatest length, in learning rates of the step.
     """
 
+    series: ClassVar[tuple[str, ...]] = _FIGURES
     every: Annotated[int, Ge(1)] = 10
     lengths: Annotated[int, Ge(2)] = 8
     shortest: Annotated[float, Gt(0.0)] = 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from edgebench.training import Step
 class StepLosses(Analysis):
     """The loss of each step's batch, and the learning rate that it was taken with."""
 
+    series: ClassVar[tuple[str, ...]] = ("loss", "learning_rate")
     _losses: list[Tensor] = field(default_factory=list, init=False)
     _rates: list[float] = field(default_factory=list, init=False)
 

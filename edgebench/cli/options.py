@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from edgebench.space import Place
 
 
+FIGURES = "figures"
+
+
 @click.command()
-@click.argument("section", required=False, metavar="[model|train|data]")
+@click.argument("section", required=False, metavar="[model|train|data|figures]")
 @click.option(
     "--format",
     "format_",
@@ -25,20 +28,46 @@ def command(*, section: str | None, format_: str) -> None:
     """List the axes that `parameters` of a sweep file may have, those of one SECTION if named.
 
     An option that belongs to a choice, as train.momentum does to train.optimizer: sgd, exists
-    where that choice is made.
+    where that choice is made. The SECTION figures lists what each kind of figure may be told.
     """
     from edgebench.cli._listing import width
     from edgebench.errors import EdgebenchError, unknown
     from edgebench.report import render
     from edgebench.space import SECTIONS
 
-    if section is not None and section not in SECTIONS:
-        raise EdgebenchError(unknown("section", section, SECTIONS))
-    rows = [row for name in SECTIONS if section in (None, name) for row in axes_of(name)]
+    if section is not None and section not in (*SECTIONS, FIGURES):
+        raise EdgebenchError(unknown("section", section, (*SECTIONS, FIGURES)))
+    if section == FIGURES:
+        rows = list(figure_options())
+    else:
+        rows = [row for name in SECTIONS if section in (None, name) for row in axes_of(name)]
     if format_ == "json":
         click.echo(json.dumps(rows, indent=2))
     else:
         click.echo(render([_flat(row) for row in rows], format_, width=width()), nl=False)
+
+
+def figure_options() -> Iterator[dict[str, Any]]:
+    """Yield what each kind of figure of a sweep file may be told, as JSON objects like an axis's.
+
+    The type of an option that names an axis, a metric or a series says so.
+    """
+    from edgebench.cli._listing import about_option, default_of, type_of
+    from edgebench.registry import options
+    from edgebench.report import FIGURE_KINDS, Names
+
+    for kind, draw in FIGURE_KINDS.items():
+        for option in options(draw).values():
+            named = [one.value for one in option.type_metadata if isinstance(one, Names)]
+            yield {
+                "axis": f"{FIGURES}.{option.name}",
+                "type": "".join(named) or type_of(option),
+                "choices": list(option.choices()),
+                "bounds": option.bounds,
+                "default": default_of(option),
+                "of": {f"{FIGURES}.kind": [kind]},
+                "about": about_option(draw, option.name),
+            }
 
 
 def axes_of(section: str) -> Iterator[dict[str, Any]]:

@@ -129,6 +129,23 @@ def _write_all(
     for stem, figure in figures(record, boards):
         figure.savefig(folder / f"{stem}.png")
         click.echo(f"wrote {folder / stem}.png", err=True)
+    _write_asked(record, folder)
+
+
+def _write_asked(record: StudyRecord, folder: Path) -> None:
+    """Write the figures of the sweep file, each as PNG and SVG with its numbers as CSV."""
+    from edgebench.report import asked_figures, render
+
+    drawn = set()
+    for name, picture in asked_figures(record):
+        for suffix in ("png", "svg"):
+            picture.figure.savefig(folder / f"{name}.{suffix}")
+            click.echo(f"wrote {folder / name}.{suffix}", err=True)
+        _save(folder / f"{name}.csv", render(list(picture.rows), "csv"))
+        drawn.add(name)
+    for figure in record.figures:
+        if figure.name not in drawn:
+            click.echo(f"{figure.name}: nothing to draw yet", err=True)
 
 
 def _save(path: Path, content: str) -> None:

@@ -7,6 +7,7 @@ To add one, register one function in a file of this folder.
 
 from edgebench.data.dataset import DATASETS, Dataset, Reader, Source, Split
 from edgebench.data.loading import DataOptions, check_name, load
+from edgebench.data.normalization import input_cost, input_layer
 
 __all__ = [
     "DATASETS",
@@ -16,5 +17,7 @@ __all__ = [
     "Source",
     "Split",
     "check_name",
+    "input_cost",
+    "input_layer",
     "load",
 ]

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from edgebench.data.normalization import MeanImage, Normalization, Whitening, input_layer
 from edgebench.record import Opening
 from edgebench.registry import Registry
 
@@ -45,9 +45,6 @@ class Source:
     augmentation: str
 
 
-Normalization = Literal["channel", "none"]
-"""Whether mean and deviation of each channel are taken off, or pixels are only scaled to 0..1."""
-
 Reader = Callable[..., Source]
 """``reader([location: str,] [data_dir: Path,] *, option=default, ...)``.
 
@@ -59,7 +56,11 @@ DATASETS: Registry[Reader] = Registry("data set", package="edgebench.data")
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set ready for a search; its test split is for the end, see `open_test`."""
+    """A data set ready for a search; its test split is for the end, see `open_test`.
+
+    With ``crop`` the training images are larger than what the network is shown of them: random
+    parts of ``crop`` x ``crop`` pixels in training. The other splits hold the centre already.
+    """
 
     name: str
     train: Split
@@ -68,6 +69,7 @@ class Dataset:
     classes: tuple[str, ...]
     augmentation: str
     normalization: Normalization = "channel"
+    crop: int | None = None
 
     def open_test(self, opening: Opening) -> Split:
         """Return the test split: the one door to it; the caller records the ``opening``.
@@ -92,7 +94,22 @@ class Dataset:
     def input_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
         channels, height, width = self.train.images.shape[1:]
-        return int(channels), int(height), int(width)
+        return int(channels), self.crop or int(height), self.crop or int(width)
+
+    @property
+    def train_centre(self) -> Split:
+        """The training split as the others are seen: its images' centres."""
+        return centred(self.train, self.crop)
+
+    def input_layer(self) -> MeanImage | Whitening | None:
+        """Return the layer that normalizes inputs further, fitted to the training split, or None.
+
+        It stands before the network: the mean image, or ZCA whitening.
+        """
+        layer = input_layer(self.normalization, self.input_shape)
+        if layer is not None:
+            layer.fit(self.train_centre.images, self.std)
+        return layer
 
     @cached_property
     def mean(self) -> tuple[float, ...]:
@@ -102,7 +119,7 @@ class Dataset:
     @cached_property
     def std(self) -> tuple[float, ...]:
         """What each channel is then divided by."""
-        if self.normalization == "channel":
+        if self.normalization != "none":
             return tuple(float(value) for value in self._moments[1])
         return self._each(1.0)
 
@@ -133,3 +150,12 @@ class Dataset:
             sha.update(split.images.contiguous().numpy().tobytes())
             sha.update(split.labels.contiguous().numpy().tobytes())
         return sha.hexdigest()[:16]
+
+
+def centred(split: Split, size: int | None) -> Split:
+    """Return a split with each image's centre, ``size`` x ``size``; None is the whole image."""
+    height, width = split.images.shape[2:]
+    if size is None or (height, width) == (size, size):
+        return split
+    top, left = (height - size) // 2, (width - size) // 2
+    return Split(split.images[:, :, top : top + size, left : left + size], split.labels)

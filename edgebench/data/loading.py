@@ -14,7 +14,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 from torch.nn import functional
 
-from edgebench.data.dataset import DATASETS, Dataset, Normalization, Reader, Split
+from edgebench.data.dataset import DATASETS, Dataset, Reader, Split, centred
+from edgebench.data.normalization import Normalization
 from edgebench.errors import EdgebenchError
 
 DEFAULT_DATA_DIR = Path("data")
@@ -31,14 +32,19 @@ class DataOptions:
             a count, or a share of them; None is all.
         validation_share: The share of the training images that is held out for validation.
         normalization: ``channel`` takes off the mean and divides by the deviation of each channel
-            of the training images; ``none`` leaves pixels at 0..1.
+            of the training images; ``none`` leaves pixels at 0..1. ``mean_image`` takes off the
+            mean of each pixel instead, ``zca`` whitens (see `edgebench.data.normalization`): both
+            divide by the deviation first, and are a layer of the model.
         resolution: Height and width that all images are resized to; None leaves them as they are.
+        crop: Height and width of what the network sees: a random part of each image in training,
+            its centre elsewhere; None is the whole image.
     """
 
     train_images: Annotated[int, Ge(1)] | Annotated[float, Gt(0.0), Le(1.0)] | None = None
     validation_share: Annotated[float, Gt(0.0), Lt(1.0)] = 0.1
     resolution: Annotated[int, Ge(1), Le(1024)] | None = None
     normalization: Normalization = "channel"
+    crop: Annotated[int, Ge(1), Le(1024)] | None = None
 
 
 _DEFAULT_OPTIONS = DataOptions()
@@ -92,6 +98,7 @@ def load(
     asked = inspect.signature(reader).parameters
     source = reader(**{n: v for n, v in given.items() if n in asked}, **reader_options)
     training, test = (resized(part, options.resolution) for part in (source.training, source.test))
+    _check_crop(options.crop, training)
     train, validation = _split(training, options.validation_share, seed)
     if options.train_images is not None:
         train = _part(train, options.train_images, seed)
@@ -100,12 +107,21 @@ def load(
     return Dataset(
         shown,
         train,
-        validation,
-        test,
+        centred(validation, options.crop),
+        centred(test, options.crop),
         source.classes,
         source.augmentation,
         options.normalization,
+        options.crop,
     )
+
+
+def _check_crop(crop: int | None, split: Split) -> None:
+    smallest = min(split.images.shape[2:])
+    if crop is not None and crop > smallest:
+        raise EdgebenchError(
+            f"data.crop: {crop} is more than the images have; the nearest valid value is {smallest}"
+        )
 
 
 def resized(split: Split, resolution: int | None) -> Split:

@@ -15,6 +15,7 @@ from edgebench.models.layers import (
     DropoutScaling,
     Fraction,
     Initialized,
+    Kernel,
     LastNormScale,
     Layers,
     NormOption,
@@ -33,6 +34,7 @@ def vgg(
     width: Count = 64,
     blocks: Depth = 3,
     convs_per_block: Depth = 1,
+    kernel: Kernel = 3,
     hidden: Count = 1024,
     norm: NormOption = BATCH_NORM,
     norm_position: NormPosition = "before",
@@ -44,17 +46,18 @@ def vgg(
 ) -> nn.Module:
     """Build a VGG-style network: blocks, flatten, Linear ``hidden``, activation, Linear classes.
 
-    ``width`` filters in the first block, doubling per block; ``dropout`` is the share of the
-    hidden layer's outputs that training drops; ``last_norm_scale`` is where the scale of the norm
-    before the dense layer begins (`scale_last_norm`). Takes ``[N, *input_shape]``, returns logits
-    ``[N, classes]``. The defaults on 3x32x32 are the reference's VGG-style network: 4.58 M
-    parameters.
+    ``width`` filters of ``kernel`` x ``kernel`` pixels in the first block, doubling per block;
+    ``dropout`` is the share of the hidden layer's outputs that training drops;
+    ``last_norm_scale`` is where the scale of the norm before the dense layer begins
+    (`scale_last_norm`). Takes ``[N, *input_shape]``, returns logits ``[N, classes]``. The defaults
+    on 3x32x32 are the reference's VGG-style network: 4.58 M parameters.
     """
     features, (channels, height, size) = conv_blocks(
         input_shape,
         width=width,
         blocks=blocks,
         convs_per_block=convs_per_block,
+        kernel=kernel,
         layers=Layers(norm=norm, activation=activation, norm_position=norm_position),
     )
     scale_last_norm(features, channels * height * size, last_norm_scale)

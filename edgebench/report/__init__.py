@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.record import StudyRecord
+from edgebench.report.asked import FIGURE_KINDS, Names, Picture, asked_figures
 from edgebench.report.boards import Board, fit_matrix, redeploy, refit
 from edgebench.report.document import document, notes, table_one
 from edgebench.report.finals import TEST, VALIDATION, Finals, Member, finals_document
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "FIGURE_KINDS",
     "TEST",
     "T_95",
     "VALIDATION",
@@ -29,7 +31,10 @@ __all__ = [
     "Finals",
     "Mean",
     "Member",
+    "Names",
+    "Picture",
     "as_json",
+    "asked_figures",
     "best",
     "document",
     "figures",

@@ -20,7 +20,7 @@ Source: NIST/SEMATECH e-Handbook of Statistical Methods, section 1.3.6.7.2.
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of ``count`` shares with its 95 % interval; None where one value tells no spread."""
+    """The mean of ``count`` values with its 95 % interval; None where one value tells no spread."""
 
     mean: float
     low: float | None
@@ -36,17 +36,20 @@ def quantile(freedom: float) -> float:
     return T_95[min(int(freedom), len(T_95)) - 1]
 
 
-def student(shares: Sequence[float]) -> Mean:
-    """Return the mean of ``shares`` and its interval mean ± t · s / √n, cut at 0 and 1.
+def student(values: Sequence[float], *, share: bool = True) -> Mean:
+    """Return the mean of ``values`` and its interval mean ± t · s / √n; a ``share``'s is in 0..1.
 
     Raises:
         statistics.StatisticsError: There are none.
     """
-    mean, count = fmean(shares), len(shares)
+    mean, count = fmean(values), len(values)
     if count == 1:
         return Mean(mean, None, None, count)
-    half = quantile(count - 1) * math.sqrt(variance(shares) / count)
-    return Mean(mean, max(0.0, mean - half), min(1.0, mean + half), count)
+    half = quantile(count - 1) * math.sqrt(variance(values) / count)
+    low, high = mean - half, mean + half
+    return (
+        Mean(mean, max(0.0, low), min(1.0, high), count) if share else Mean(mean, low, high, count)
+    )
 
 
 def welch_tied(mine: Sequence[float], theirs: Sequence[float]) -> bool | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from edgebench.metrics import (
     metric_of,
 )
 from edgebench.record import Row, StudyRecord
+from edgebench.report.asked import asked_figures
 from edgebench.report.boards import Board, fit_matrix
 from edgebench.report.document import notes
 from edgebench.report.rows import axes_shown, images_behind, metrics_shown, verdict
@@ -44,6 +46,7 @@ def page(record: StudyRecord, boards: Sequence[Board] = (), *, units: str = "dec
         "STYLE": _file("page.css"),
         "DATA": _embedded(data(record, boards, units=units)),
         "DTYPE": record.dtype,
+        "FIGURES": _asked(record),
         "MATRIX": render(fit_matrix(record, boards), "html", units=units) if boards else "",
         "LIBRARY": _library(),
         "SCRIPT": "".join(map(_file, SCRIPTS)),
@@ -167,6 +170,23 @@ def _row(row: Row, record: StudyRecord, *, on_front: bool, units: str) -> dict[s
         | {k: written for k, v in row.params.items() if (written := text(v, units)) != str(v)},
         "curves": curves,
     }
+
+
+def _asked(record: StudyRecord) -> str:
+    """Return the figures of the sweep file as a section, each picture embedded; or nothing."""
+    found = []
+    for name, picture in asked_figures(record):
+        drawn = io.BytesIO()
+        picture.figure.savefig(drawn, format="svg")
+        source = base64.b64encode(drawn.getvalue()).decode()
+        found.append(
+            f'<figure><img alt="{html.escape(name)}" src="data:image/svg+xml;base64,{source}">'
+            f"</figure>"
+        )
+    if not found:
+        return ""
+    inside = "\n".join(found)
+    return f'<section id="figures" aria-label="Figures"><h2>Figures</h2>\n{inside}\n</section>'
 
 
 def _file(name: str) -> str:

@@ -23,15 +23,12 @@ from matplotlib.ticker import (
 from edgebench.metrics import charted, deciding, metric_of
 from edgebench.record import Objective, Row, State, StudyRecord
 from edgebench.report.boards import Board
+from edgebench.report.canvas import COLOURS, DASHES, MARKS, canvas
 from edgebench.report.front import front, progress, ranked
 from edgebench.report.intervals import wilson
 from edgebench.report.rows import images_behind, metrics_shown
 from edgebench.units import label, quantity, text
 
-# Okabe and Ito's palette, with a mark and a dash for each, so that grey print tells them apart.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-MARKS = ("o", "s", "D", "^", "v", "P", "X")
-DASHES = ("-", "--", "-.", ":")
 LIMIT = "#a63c06"
 
 
@@ -59,7 +56,7 @@ def trade_off(record: StudyRecord, metric: str, boards: Sequence[Board] = ()) ->
     """
     accuracy = metrics_shown(record)[0]
     rows = [row for row in record.rows if row.feasible and {metric, accuracy} <= set(row.metrics)]
-    figure, axes = _canvas()
+    figure, axes = canvas()
     for family, mark, colour in _families(record.rows):
         inside = [row for row in rows if row.params.get("model.family") == family]
         x, y = _columns(inside, metric, accuracy)
@@ -90,7 +87,7 @@ def learning_curves(record: StudyRecord, curve: str = "val/accuracy") -> Figure:
 
     A pruned trial is a dotted line that ends in a cross; its few epochs are in no median.
     """
-    figure, axes = _canvas()
+    figure, axes = canvas()
     for index, (family, _, colour) in enumerate(_families(record.rows)):
         rows = [
             row for row in record.rows
@@ -129,7 +126,7 @@ def _median(curves: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
 
 def hypervolume_curve(record: StudyRecord) -> Figure:
     """Draw how much of the study's own objective box its front covers, trial by trial."""
-    figure, axes = _canvas()
+    figure, axes = canvas()
     grown = progress(record.rows, record.objectives)
     numbers, volumes = [number for number, _ in grown], [volume for _, volume in grown]
     axes.step(numbers, volumes, where="post", color=COLOURS[0], lw=1.8)
@@ -145,7 +142,7 @@ def confusion_matrix(row: Row, classes: Sequence[str] = ()) -> Figure:
     counts = np.asarray(row.confusion, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = list(classes) if len(classes) == len(counts) else [str(i) for i in range(len(counts))]
-    figure, axes = _canvas(6.4, 5.6)
+    figure, axes = canvas(6.4, 5.6)
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0), shrink=0.85)
     bar.set_label("share of the true class")
@@ -186,15 +183,6 @@ def first_filters(row: Row) -> Figure:
             axes.imshow(unit.mean(axis=0), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     figure.suptitle(f"{row.name}: first layer, {len(weights)} filters", fontsize=9)
     return figure
-
-
-def _canvas(width: float = 6.6, height: float = 4.4) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    axes.grid(visible=True, color="#e3e8ec", lw=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _families(rows: Sequence[Row]) -> list[tuple[object, str, str]]:

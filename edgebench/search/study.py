@@ -24,7 +24,7 @@ from edgebench.search.settings import Settings
 from edgebench.search.stopping import EARLY_STOPPING
 from edgebench.search.tasks import Judge, Prepare
 from edgebench.space import INT8, Sweep, TrialConfig
-from edgebench.tracking import MODEL, MODEL_INT8, StudyLog
+from edgebench.tracking import MODEL, MODEL_INT8, StudyLog, best_value
 from edgebench.trial import CONVENTION, Gate, Outcome, gate
 
 LOG = logging.getLogger(__name__)
@@ -39,10 +39,13 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
     """Run or continue the study of ``sweep`` until its cap, its end or the timeout.
 
     Raises:
-        EdgebenchError: The data cannot be read, the study holds another search, or another
-            process is running it.
+        EdgebenchError: The data cannot be read, the study holds another search, another process
+            is running it, or a study that a range is taken from has no best trial.
         KeyboardInterrupt: Passed on after the running trials have been closed.
     """
+    sweep = sweep.narrowed(
+        lambda study, axis: best_value(study, axis, tracking_uri=settings.tracking_uri)
+    )
     stopping = EARLY_STOPPING[sweep.early_stop](sweep)
     with settings.open_pool() as pool:
         dispatcher = Dispatcher(pool, stopping, sweep.analysis)
@@ -210,11 +213,14 @@ class _Search:
     # The end --------------------------------------------------------------------------------
 
     def open_test_split(self) -> None:
-        """Measure the models of the front's members on the test split, each once."""
+        """Measure the models of the front's members, or of all, on the test split, each once."""
         models = {"test/accuracy": MODEL}
         if self.sweep.int8:
             models[f"test/accuracy{INT8}"] = MODEL_INT8
-        members = front(self.log.record().rows, self.sweep.objectives)
+        rows = self.log.record().rows
+        members = front(rows, self.sweep.objectives)
+        if self.sweep.test == "all":
+            members = [row for row in rows if row.feasible]
         unread = [row for row in members if "test/accuracy" not in row.metrics]
         if not unread:
             return

@@ -10,7 +10,7 @@ from edgebench.errors import nearest, unknown
 from edgebench.models import MODELS
 from edgebench.record import Scalar
 from edgebench.registry import options
-from edgebench.space.axis import Axis
+from edgebench.space.axis import Around, Axis
 from edgebench.space.schema import FAMILY, SECTIONS, axis_names, having, places, selections
 
 Distribution = Literal[
@@ -34,6 +34,7 @@ class _AxisForm:
     max: float | None = None
     q: float | None = None
     distribution: Distribution | None = None
+    around: dict[str, Any] | None = None
     when: dict[str, Any] | None = None
 
 
@@ -85,6 +86,8 @@ def _shape_mistakes(form: Mapping[str, Any], path: str) -> list[str]:
         return [f"{path}: give exactly one of value, values, or min with max"]
     if shapes[2]:
         return _range_mistakes(form, path)
+    if form.get("around") is not None:
+        return [f"{path}.around: narrows a range; give min and max"]
     values = form["values"] if "values" in form else [form["value"]]
     if not values:
         return [f"{path}.values: is empty"]
@@ -102,11 +105,25 @@ def _range_mistakes(form: Mapping[str, Any], path: str) -> list[str]:
             mistakes.append(f"{path}.min: {low!r} should be above 0 for a logarithmic axis")
         if "q" in form:
             mistakes.append(f"{path}.q: a logarithmic axis takes no step")
+    mistakes += _around_mistakes(form.get("around"), f"{path}.around")
     if step <= 0:
         mistakes.append(f"{path}.q: {step!r} should be above 0")
     if _integral(form) and not all(float(number).is_integer() for number in (low, high, step)):
         mistakes.append(f"{path}: an integer axis has integers as min, max and q")
     return mistakes
+
+
+def _around_mistakes(around: Any, path: str) -> list[str]:
+    """Around another study's best value: which study, and by which factor."""
+    if around is None:
+        return []
+    found = unknown_keys(around, ("study", "factor"), path)
+    study, factor = around.get("study"), around.get("factor")
+    if not isinstance(study, str):
+        found.append(f"{path}.study: {study!r} should be the name of a study")
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or factor <= 1:
+        found.append(f"{path}.factor: {factor!r} should be a number above 1")
+    return found
 
 
 def _integral(form: Mapping[str, Any]) -> bool:
@@ -133,6 +150,7 @@ def _read_axis(name: str, form: Mapping[str, Any]) -> Axis:
         log="log" in form.get("distribution", ""),
         integer=_integral(form),
         when=when,
+        around=Around(**form["around"]) if form.get("around") else None,
     )
 
 
@@ -146,12 +164,13 @@ def _when_mistakes(axis: Axis, axes: Mapping[str, Axis]) -> list[str]:
             continue
         choices = axes[other].choices() or ()
         mistakes += [
-            f"{path}: {_no_choice(value, choices)}" for value in allowed if value not in choices
+            f"{path}: {no_choice(value, choices)}" for value in allowed if value not in choices
         ]
     return mistakes
 
 
-def _no_choice(value: Scalar, choices: Iterable[Scalar]) -> str:
+def no_choice(value: Scalar, choices: Iterable[Scalar]) -> str:
+    """Say that a value is none of an axis, with the nearest or all that are."""
     known = [str(choice) for choice in choices]
     close = nearest(str(value), known)
     hint = f"did you mean '{close}'?" if close else f"its values: {', '.join(known)}"

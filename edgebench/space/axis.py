@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from edgebench.errors import EdgebenchError
 from edgebench.record import Scalar
 
 MOST_CHOICES = 100_000
@@ -14,10 +17,19 @@ MOST_CHOICES = 100_000
 
 
 @dataclass(frozen=True)
+class Around:
+    """Narrows a range: from the best value of another study divided by ``factor`` to it times."""
+
+    study: str
+    factor: float
+
+
+@dataclass(frozen=True)
 class Axis:
     """One parameter: a choice among ``values``, or a range from ``low`` to ``high``.
 
-    ``when`` names other axes and the values that make this one active.
+    ``when`` names other axes and the values that make this one active. ``around`` narrows the range
+    once the study that it names has a best trial (see `narrowed`).
     """
 
     name: str
@@ -28,6 +40,7 @@ class Axis:
     log: bool = False
     integer: bool = False
     when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    around: Around | None = None
 
     def active(self, chosen: Mapping[str, Scalar]) -> bool:
         """Tell whether the axes ``chosen`` so far make this one part of the configuration."""
@@ -46,6 +59,29 @@ class Axis:
         if count > MOST_CHOICES:
             return None
         return tuple(self.low + index * self.step for index in range(count))
+
+    def narrowed(self, best: Scalar | None) -> Axis:
+        """Return the axis with its range narrowed around ``best``, and never beyond its own.
+
+        Raises:
+            EdgebenchError: The other study's best trial has no such number, or one that lies too
+                far outside the range.
+        """
+        assert self.around is not None  # noqa: S101 - the caller looks
+        study, factor = self.around.study, self.around.factor
+        if isinstance(best, bool | str) or best is None:
+            raise EdgebenchError(
+                f"parameters.{self.name}.around: the best trial of '{study}' has no number there"
+            )
+        low, high = max(self.low, best / factor), min(self.high, best * factor)
+        if self.integer:
+            low, high = math.ceil(low), math.floor(high)
+        if low >= high:
+            raise EdgebenchError(
+                f"parameters.{self.name}.around: {best!r}, the best of '{study}', leaves nothing "
+                f"between {self.low!r} and {self.high!r}"
+            )
+        return dataclasses.replace(self, low=low, high=high)
 
     def as_json(self) -> Any:
         """Return what makes the axis this one and no other, as JSON data."""

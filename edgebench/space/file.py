@@ -34,10 +34,12 @@ from edgebench.record import Objective
 from edgebench.registry import Option, options
 from edgebench.space.axes import read_axes, unknown_keys
 from edgebench.space.budget import Budget
+from edgebench.space.figures import read_figures
 from edgebench.space.schema import SECTIONS
-from edgebench.space.sweep import GRID_LIMIT, Method, Sweep
+from edgebench.space.sweep import GRID_LIMIT, Method, Sweep, Tested
+from edgebench.space.variants import read_variants
 
-_SECTIONS = ("metrics", "budget", "parameters", "export")
+_SECTIONS = ("metrics", "budget", "parameters", "variants", "figures", "export")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class _Header:
     seed: Annotated[int, Ge(0)] = 0
     early_stop: str = "none"
     analysis: list[str] | None = None
+    test: Tested = "front"
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Sweep:
@@ -79,6 +82,8 @@ def build(content: Mapping[str, Any]) -> Sweep:
     budget = _budget(content.get("budget"), mistakes)
     _check_latency(objectives, budget, mistakes)
     axes = read_axes(content.get("parameters"), mistakes)
+    axes = read_variants(content.get("variants"), content.get("parameters"), axes, mistakes)
+    figures = read_figures(content.get("figures"), axes, _analyses(header), mistakes)
     int8 = _int8(content.get("export"), objectives, budget, mistakes)
     if mistakes:
         raise EdgebenchError(*mistakes)
@@ -93,11 +98,17 @@ def build(content: Mapping[str, Any]) -> Sweep:
         header.seed,
         int8,
         header.early_stop,
-        tuple(header.analysis or ()),
+        _analyses(header),
+        header.test,
+        figures,
     )
     if sweep.configurations() is None:
         _require_end(sweep)
     return sweep
+
+
+def _analyses(header: _Header) -> tuple[str, ...]:
+    return tuple(header.analysis or ())
 
 
 def _require_end(sweep: Sweep) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from edgebench.record import Objective, Scalar
+from edgebench.record import FigureAsked, Objective, Scalar
 from edgebench.space.axis import Axis
 from edgebench.space.budget import Budget
 from edgebench.space.candidates import TrialConfig
 
 Method = Literal["tpe", "nsga2", "random", "grid"]
+Tested = Literal["front", "all"]
+"""Which trials are judged on the test split at a study's end: the front, or all that finished.
+
+A comparison in which nothing is chosen by its result tests all of them, as a published table does.
+"""
 GRID_LIMIT = 10_000
 
 
@@ -31,11 +37,14 @@ class Sweep:
     int8: bool
     early_stop: str = "none"
     analysis: tuple[str, ...] = ()
+    test: Tested = "front"
+    figures: tuple[FigureAsked, ...] = ()
 
     @property
     def varied(self) -> tuple[str, ...]:
         """Names of the axes that have more than one value."""
-        return tuple(axis.name for axis in self.axes if len(axis.choices() or (1, 2)) > 1)
+        several = (axis.name for axis in self.axes if len(axis.choices() or (1, 2)) > 1)
+        return tuple(dict.fromkeys(several))
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -48,10 +57,28 @@ class Sweep:
             "metrics": [asdict(objective) for objective in self.objectives],
             "budget": self.budget
             and {"limits": dict(self.budget.limits), "target": self.budget.target},
-            "parameters": {axis.name: axis.as_json() for axis in self.axes} if self.varied else {},
+            "parameters": self._parameters() if self.varied else {},
             "seed": self.seed if self.varied else None,
             "export.int8": self.int8,
         }
+
+    def _parameters(self) -> dict[str, Any]:
+        """Return the axes as JSON data, by name; an axis in parts (see variants) is a list."""
+        found: dict[str, list[Any]] = {}
+        for axis in self.axes:
+            found.setdefault(axis.name, []).append(axis.as_json())
+        return {name: parts if len(parts) > 1 else parts[0] for name, parts in found.items()}
+
+    def narrowed(self, best_of: Callable[[str, str], Scalar | None]) -> Sweep:
+        """Return the sweep with its ranges ``around`` other studies' best values narrowed to them.
+
+        ``best_of(study, axis)`` returns the value that the best trial of a study has on an axis.
+        """
+        axes = tuple(
+            axis.narrowed(best_of(axis.around.study, axis.name)) if axis.around else axis
+            for axis in self.axes
+        )
+        return dataclasses.replace(self, axes=axes)
 
     def config(self, params: Mapping[str, Scalar]) -> TrialConfig:
         """Return the configuration that has these active axes."""

@@ -9,6 +9,7 @@ from edgebench.tracking.openings import open_test_split, openings, record_openin
 from edgebench.tracking.proofs import record_proof
 from edgebench.tracking.reading import (
     SavedRun,
+    best_value,
     details_of,
     experiment_id_of,
     fetch_onnx,
@@ -29,6 +30,7 @@ __all__ = [
     "SavedRun",
     "StudyLog",
     "absolute",
+    "best_value",
     "create_store",
     "dataset_of",
     "details_of",

@@ -58,7 +58,12 @@ def _seen(row: Row, run: SavedRun, data_dir: Path | None) -> Row:
 def _confusion(model: onnx.ModelProto, run: SavedRun, data_dir: Path | None) -> list[list[int]]:
     from edgebench import data, export
 
-    dataset = data.load(run.config.dataset, data_dir=data_dir, seed=run.config.split_seed)
+    dataset = data.load(
+        run.config.dataset,
+        data_dir=data_dir,
+        seed=run.config.split_seed,
+        options=run.config.data_options,
+    )
     images = export.Preprocessing(run.mean, run.std, run.classes).apply(
         dataset.validation.images.numpy()
     )

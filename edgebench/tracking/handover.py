@@ -105,7 +105,7 @@ def export_run(
         model,
         preprocessing,
         request,
-        train=_labelled(images.train),
+        train=_labelled(images.train_centre),
         validation=_labelled(images.validation),
         evaluation=evaluation,
     )

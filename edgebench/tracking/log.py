@@ -144,6 +144,9 @@ class StudyLog(TrialLog):
         record = self.record()
         views.refresh(self.client, self.experiment_id, record)
         if pictures and record.rows:
+            if record.figures:  # they draw curves and analyses, which the log does not keep
+                experiment = self.client.get_experiment(self.experiment_id)
+                record = study_of(self.client, experiment, details=True)
             views.log_pictures(self.client, self.parent_id, record)
 
 
@@ -158,6 +161,8 @@ def _description(sweep: Sweep, facts: Facts, convention: str) -> str:
         "split_sizes": dict(facts.split_sizes),
         "classes": facts.classes,
         "convention": convention,
+        "figures": [asdict(figure) for figure in sweep.figures],
+        "analysis": sweep.analysis,
     }
     text = json.dumps(content)
     return (

@@ -19,7 +19,7 @@ from mlflow.entities import Experiment, Run
 
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.metrics import metric_of
-from edgebench.record import Objective, Row, Scalar, State, StudyRecord
+from edgebench.record import FigureAsked, Objective, Row, Scalar, State, StudyRecord
 from edgebench.report import best
 from edgebench.space import TrialConfig
 from edgebench.tracking import runs
@@ -77,7 +77,9 @@ def study_of(client: MlflowClient, experiment: Experiment, *, details: bool = Fa
     parents = list(runs.search(client, identity, "tags.kind = 'sweep'"))
     refused = [row for parent in parents[:1] for row in read_refused(client, parent).rows]
     rows = {row.trial: row for row in refused}
-    rows |= {row.trial: row for row in rows_of(trained, client if details else None)}
+    analyses = content.get("analysis", ()) if content.get("figures") else ()
+    read = rows_of(trained, client if details else None, analyses)
+    rows |= {row.trial: row for row in read}
     conventions = {run.data.tags.get(runs.CONVENTION, "") for run in trained} - {""}
     provenances = {run.data.tags.get(runs.PROVENANCE, "") for run in trained} - {""}
     return StudyRecord(
@@ -91,7 +93,21 @@ def study_of(client: MlflowClient, experiment: Experiment, *, details: bool = Fa
         provenance="; ".join(sorted(provenances)),
         convention=", ".join(sorted(conventions or {content["convention"]})),
         classes=tuple(content["classes"]),
+        figures=tuple(FigureAsked(**figure) for figure in content.get("figures", ())),
     )
+
+
+def best_value(study: str, axis: str, *, tracking_uri: str | None = None) -> Scalar | None:
+    """Return what the best trial of a study has on an axis, or None where it has no such axis.
+
+    Raises:
+        EdgebenchError: There is no such store or study, or none of its trials is feasible.
+    """
+    record = read_study(study, tracking_uri=tracking_uri)
+    row = best(record.rows, record.objectives)
+    if row is None:
+        raise EdgebenchError(f"the study '{study}' has no feasible trial yet; run it first")
+    return row.params.get(axis)
 
 
 def described(experiment: Experiment) -> dict[str, Any]:
@@ -172,17 +188,21 @@ def details_of(client: MlflowClient, run: Run) -> dict[str, Any]:
     return content
 
 
-def rows_of(found: Sequence[Run], client: MlflowClient | None = None) -> list[Row]:
+def rows_of(
+    found: Sequence[Run], client: MlflowClient | None = None, analyses: Sequence[str] = ()
+) -> list[Row]:
     """Return a row for each run, by trial number; an interrupted one was repeated and has none.
 
-    With ``client``, also each run's curve and layers are read, several at once: a store of
-    artifacts may be far away.
+    With ``client``, also each run's curve and layers, and what the ``analyses`` left, are read,
+    several at once: a store of artifacts may be far away.
     """
     rows = [row_of(run) for run in found]
     kept = [(run, row) for run, row in zip(found, rows, strict=True) if _counts(row)]
     if client is not None:
         with ThreadPoolExecutor(READERS) as readers:
-            detailed = list(readers.map(lambda pair: _with_details(client, *pair), kept))
+            detailed = list(
+                readers.map(lambda pair: _with_details(client, pair[0], pair[1], analyses), kept)
+            )
     else:
         detailed = [row for _, row in kept]
     return sorted(detailed, key=lambda row: row.trial)
@@ -206,8 +226,8 @@ def row_of(run: Run) -> Row:
     )
 
 
-def _with_details(client: MlflowClient, run: Run, row: Row) -> Row:
-    """Return the row with its curves and layers; without, where its artifact was deleted."""
+def _with_details(client: MlflowClient, run: Run, row: Row, analyses: Sequence[str] = ()) -> Row:
+    """Return the row with curves, layers and analyses; without, where its artifact was deleted."""
     if not row.state.ended:
         return row
     try:
@@ -217,7 +237,12 @@ def _with_details(client: MlflowClient, run: Run, row: Row) -> Row:
         return row
     curve = details["curve"]
     curves = {name: [epoch[name] for epoch in curve] for name in (curve[0] if curve else ())}
-    return dataclasses.replace(row, curves=curves, layers=details["layers"])
+    found: dict[str, dict[str, Any]] = {}
+    for name in analyses:
+        with contextlib.suppress(EdgebenchError):  # a failed trial has none
+            path = runs.download(client, run, runs.analysis_file(name))
+            found[name] = json.loads(path.read_text(encoding="utf-8"))
+    return dataclasses.replace(row, curves=curves, layers=details["layers"], analyses=found)
 
 
 def _scalar(text: str) -> Scalar:

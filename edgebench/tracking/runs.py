@@ -60,6 +60,11 @@ STATUS = {
 """MLflow's status of a run whose trial ended so; a refused candidate has no run."""
 
 
+def analysis_file(name: str) -> str:
+    """Return the artifact that holds what an analysis of a training found."""
+    return f"analysis/{name}.json"
+
+
 def reader(uri: str | None) -> MlflowClient:
     """Return a client of a store that exists; raises EdgebenchError where it does not."""
     asked = uri or MLFLOW_STORE

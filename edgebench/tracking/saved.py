@@ -64,7 +64,22 @@ def origin_of(saved: SavedRun, dataset: Dataset) -> dict[str, object]:
         "dataset": saved.dataset_name,
         "dataset_digest": dataset.digest,
         "seed": saved.config.seed,
+        "normalization": _normalization(saved),
     }
+
+
+def _normalization(saved: SavedRun) -> str:
+    """Say how inputs are normalized, and what that costs at inference."""
+    from edgebench import data
+
+    kind = saved.config.data_options.normalization
+    macs, size = data.input_cost(kind, saved.input_shape)
+    if not size:
+        return f"{kind}: before the model, one multiplication and addition a pixel"
+    return (
+        f"{kind}: mean and deviation as stated, then the first layer of the model, which has "
+        f"{macs:,} of its MACs and {size:,} of its float32 weight bytes"
+    )
 
 
 def _check_same(saved: SavedRun, found: Dataset) -> None:

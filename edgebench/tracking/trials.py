@@ -131,7 +131,7 @@ class TrialLog:
         }
         self.client.log_dict(run_id, details, runs.DETAILS)
         for name, found in outcome.analyses.items():
-            self.client.log_dict(run_id, dict(found), f"analysis/{name}.json")
+            self.client.log_dict(run_id, dict(found), runs.analysis_file(name))
         if outcome.checkpoint is not None:
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / runs.CHECKPOINT

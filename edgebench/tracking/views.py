@@ -130,11 +130,14 @@ def refresh(client: MlflowClient, experiment_id: str, record: StudyRecord) -> bo
 
 def log_pictures(client: MlflowClient, run_id: str, record: StudyRecord) -> bool:
     """Log the study's pictures on a run (the sweep's parent), best effort as `refresh`."""
-    from edgebench.report import figures
+    from edgebench.report import asked_figures, figures, render
 
     try:
         for stem, figure in figures(record):
             client.log_figure(run_id, figure, f"pictures/{stem}.png")
+        for name, picture in asked_figures(record):
+            client.log_figure(run_id, picture.figure, f"figures/{name}.png")
+            client.log_text(run_id, render(list(picture.rows), "csv"), f"figures/{name}.csv")
     except Exception as error:  # noqa: BLE001 - a picture must never be able to fail a sweep
         LOG.warning("the pictures of %s were not logged: %s", record.study, error)
         return False

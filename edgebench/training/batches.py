@@ -70,7 +70,8 @@ def training_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield one epoch of shuffled uint8 images ``[B, C, H, W]`` and labels ``[B]``.
 
-    The last images are left out where they do not fill a batch (they come in other epochs), unless
+    Where the data set crops, each image is first cut to a random part of that size. The last images
+    are left out where they do not fill a batch (they come in other epochs), unless
     the split is smaller than one batch. ``generator`` is a CPU generator; it is advanced by the
     same amount whatever the device and the augmentation, so that runs which differ in these see
     the images in the same order.
@@ -81,9 +82,31 @@ def training_batches(
     # The augmentation draws from a copy; three draws an image, what a flip and a crop take, are
     # then left out, whatever it drew.
     change = augmentation(dataset, generator.clone_state())
+    cut = _random_crop(dataset, generator)
     torch.randint(0, 2, (3, count), generator=generator)
     batch_size = min(batch_size, count)
     for start in range(0, count - batch_size + 1, batch_size):
         places = slice(start, start + batch_size)
         chosen = order[places]
-        yield change(split.images[chosen], places), split.labels[chosen]
+        yield change(cut(split.images[chosen], places), places), split.labels[chosen]
+
+
+def _random_crop(dataset: Dataset, generator: torch.Generator) -> Change:
+    """Return what cuts a batch to the data set's crop, at places drawn once an epoch."""
+    images, size = dataset.train.images, dataset.crop
+    if size is None:
+        return lambda batch, _: batch
+    # A seed of its own: the numbers that follow are those that the augmentation draws.
+    seed = int(torch.randint(0, 2**31, (1,), generator=generator.clone_state()))
+    own = torch.Generator().manual_seed(seed)
+    places = [
+        torch.randint(0, side - size + 1, (len(images),), generator=own).to(images.device)
+        for side in images.shape[2:]
+    ]
+
+    def cut(batch: Tensor, which: slice) -> Tensor:
+        windows = batch.unfold(2, size, 1).unfold(3, size, 1)  # [B, C, rows, columns, size, size]
+        rows, columns = (place[which] for place in places)
+        return windows[torch.arange(len(batch), device=batch.device), :, rows, columns]
+
+    return cut

@@ -30,6 +30,16 @@ def check_finite(what: str, value: float, epoch: int, learning_rate: float) -> N
         )
 
 
+def check_batch(model: nn.Module, batch_size: int) -> None:
+    """Raise TrainingFailed where batches of one image leave a batch norm nothing to average."""
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d)
+    if batch_size == 1 and any(isinstance(layer, kinds) for layer in model.modules()):
+        raise TrainingFailed(
+            "train.batch_size: 1 leaves batch norm nothing to average over; the nearest valid "
+            "value is 2"
+        )
+
+
 def check_exploded(loss: float, begin: float, epoch: int, learning_rate: float) -> None:
     """Raise TrainingFailed where the training loss of an epoch is far above its ``begin``."""
     if loss > EXPLODED * begin:

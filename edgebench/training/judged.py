@@ -40,7 +40,7 @@ class Judged:
         """Return the network as it is to be judged."""
         judged = self._model if self._average is None else self._average.module
         if self._precise:
-            swa_utils.update_bn(_batches(dataset.train.images, normalize), judged)
+            swa_utils.update_bn(_batches(dataset.train_centre.images, normalize), judged)
         return judged
 
 

@@ -30,6 +30,7 @@ from edgebench.training.decay import decayed_parameters
 from edgebench.training.device import memory_format, resolve_precision
 from edgebench.training.evaluation import evaluate
 from edgebench.training.failure import (
+    check_batch,
     check_exploded,
     check_finite,
     check_weights,
@@ -83,8 +84,10 @@ def train(
         observers: Are told of each step and epoch, in this order; one may stop the training.
 
     Raises:
-        TrainingFailed: The loss explodes, a loss or weight is not finite, or memory ran out.
+        TrainingFailed: The loss explodes, a loss or weight is not finite, memory ran out, or the
+            batches are too small for batch norm.
     """
+    check_batch(model, recipe.batch_size)
     torch.manual_seed(seed)
     precision = resolve_precision(recipe.precision, device)
     started = time.perf_counter()

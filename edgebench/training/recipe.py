@@ -59,7 +59,7 @@ class Recipe:
     """
 
     epochs: Annotated[int, Ge(1)] = 15
-    batch_size: Annotated[int, Ge(2)] = 32
+    batch_size: Annotated[int, Ge(1)] = 32
     optimizer: Annotated[Choice[Optimizer], OPTIMIZERS] = _ADAMW
     learning_rate: Annotated[float, Gt(0.0)] = 1e-3
     decayed_parameters: DecayedParameters = "unnormalized"

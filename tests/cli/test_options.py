@@ -18,6 +18,7 @@ from edgebench.cli.options import command
 from edgebench.errors import EdgebenchError
 from edgebench.models import MODELS
 from edgebench.registry import Registry, active_options, options
+from edgebench.report import FIGURE_KINDS
 from edgebench.space import SECTIONS
 from edgebench.space.schema import axis_names
 from edgebench.training import OPTIMIZERS
@@ -186,3 +187,16 @@ def test_lists_of_families_and_data_sets_share_the_cells() -> None:
         assert row["type"] == type_of(option)
         assert row["values"] == values_of(option)
         assert not re.search("`", row["about"])
+
+
+def test_what_a_kind_of_figure_may_be_told_is_listed_where_it_is_asked_for() -> None:
+    """Every option of every kind, with what it names and what the docstring says of it."""
+    rows = axes("figures")
+    listed = {(row["axis"], *row["of"]["figures.kind"]) for row in rows}
+    assert listed == {
+        (f"figures.{name}", kind) for kind in FIGURE_KINDS for name in options(FIGURE_KINDS[kind])
+    }
+    [x] = [row for row in rows if row["axis"] == "figures.x" and "line" in str(row["of"])]
+    assert (x["type"], x["default"]) == ("axis of the sweep", None)
+    for row in rows:
+        assert row["about"] or row["axis"] in {"figures.log", "figures.epoch", "figures.by"}, row

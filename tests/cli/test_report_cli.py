@@ -20,7 +20,7 @@ from edgebench.analysis import confusion, first_filters
 from edgebench.cli.report import command
 from edgebench.errors import EdgebenchError
 from edgebench.footprint import TARGETS
-from edgebench.record import StudyRecord
+from edgebench.record import FigureAsked, StudyRecord
 from edgebench.report import Board, as_json, document, refit
 
 # MLflow 3.17 on SQLAlchemy 2.1: its own models use a loader that is on its way out.
@@ -147,6 +147,34 @@ def test_a_directory_gets_everything(
         "accuracy-ram.png", "accuracy-macc.png", "learning-curves.png", "hypervolume.png",
     }  # fmt: skip
     assert "goes without pictures of its inside" in caplog.text
+
+
+def test_a_directory_gets_the_figures_that_the_sweep_file_asks_for(tmp_path: Path) -> None:
+    """Each as PNG, SVG and CSV, in the page too; what has no data yet is named."""
+    asked = [
+        FigureAsked("by-width", "scatter", options={"x": "footprint/macc", "y": "val/accuracy"}),
+        FigureAsked("steps", "curves", options={"y": "step_losses.loss"}),
+        FigureAsked("plane", "regions"),
+    ]
+    made = synthetic(3)
+    rows = [
+        dataclasses.replace(row, analyses={"step_losses": {"loss": [2.5, 1.5]}})
+        for row in made.rows
+    ]
+    _, _, record = write_study(tmp_path, dataclasses.replace(made, rows=rows, figures=asked))
+    assert list(record.figures) == asked
+    folder = tmp_path / "new"
+    words = [record.study, "--tracking-uri", store(tmp_path), "-o", str(folder)]
+    ran = CliRunner().invoke(command, words, catch_exceptions=False)
+    for name in ("by-width", "steps"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (folder / f"{name}.svg").read_text(encoding="utf-8")
+    lines = (folder / "steps.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "series,step,mean,low,high,runs"
+    assert [line.split(",")[1:3] for line in lines[1:]] == [["1.0", "2.5"], ["2.0", "1.5"]]
+    assert "plane: nothing to draw yet" in ran.stderr
+    page = (folder / "study.html").read_text(encoding="utf-8")
+    assert page.count('src="data:image/svg+xml;base64,') == 2
 
 
 @pytest.mark.parametrize(

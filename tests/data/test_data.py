@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -375,3 +376,67 @@ def test_every_set_names_its_source() -> None:
         assert reader.__doc__, name
         if name in {"cifar10", "cifar100", "fashion_mnist", "mnist", "digits"}:
             assert "Source:" in reader.__doc__, name
+
+
+def inputs_of(dataset: data.Dataset, split: Split) -> torch.Tensor:
+    """Return images as the network's first layer hands them on."""
+    std = torch.tensor(dataset.std).view(1, -1, 1, 1)
+    mean = torch.tensor(dataset.mean).view(1, -1, 1, 1)
+    layer = dataset.input_layer()
+    assert layer is not None
+    found: torch.Tensor = layer((split.images.float() / 255 - mean) / std)
+    return found
+
+
+def test_the_mean_image_is_that_of_the_training_split() -> None:
+    """Each pixel's mean over the training images is taken off; NumPy says what is left."""
+    dataset = loaded(normalization="mean_image", resolution=8)
+    train, validation = (
+        split.images.numpy().astype(np.float64) / 255 / np.array(dataset.std).reshape(1, -1, 1, 1)
+        for split in (dataset.train, dataset.validation)
+    )
+    found = inputs_of(dataset, dataset.validation).numpy()
+    np.testing.assert_allclose(found, validation - train.mean(0), atol=1e-5)
+
+
+def test_zca_leaves_pixels_uncorrelated_and_in_their_places() -> None:
+    """The covariance becomes S / (S + 0.1) in the eigenvectors of the training images' own."""
+    dataset = loaded(normalization="zca", resolution=8)
+    std = np.array(dataset.std).reshape(1, -1, 1, 1)
+    pixels = (dataset.train.images.numpy() / 255 / std).reshape(len(dataset.train), -1)
+    values, vectors = np.linalg.eigh(np.cov(pixels.T, bias=True))
+    white = inputs_of(dataset, dataset.train).flatten(1).numpy().astype(np.float64)
+    np.testing.assert_allclose(white.mean(0), 0, atol=1e-4)
+    expected = (vectors * (values / (values + 0.1))) @ vectors.T
+    np.testing.assert_allclose(np.cov(white.T, bias=True), expected, atol=2e-4)
+    layer = dataset.input_layer()
+    assert layer is not None
+    weight = layer.state_dict()["weight"]
+    torch.testing.assert_close(weight, weight.T, atol=1e-4, rtol=0)  # zero phase
+
+
+def test_only_the_training_split_is_read() -> None:
+    """Other validation images change nothing in the layer."""
+    dataset = loaded(normalization="mean_image", resolution=8)
+    images = dataset.validation.images
+    changed = dataclasses.replace(
+        dataset, validation=Split(255 - images, dataset.validation.labels)
+    )
+    mine, theirs = dataset.input_layer(), changed.input_layer()
+    assert mine is not None
+    assert theirs is not None
+    assert torch.equal(mine.state_dict()["offset"], theirs.state_dict()["offset"])
+
+
+def test_a_crop_shows_the_centre_elsewhere() -> None:
+    """Training keeps whole images; the other splits hold the middle 20 of 32 pixels."""
+    whole, cropped = loaded(), loaded(crop=20)
+    assert cropped.input_shape == (1, 20, 20)
+    assert torch.equal(cropped.train.images, whole.train.images)
+    assert torch.equal(cropped.train_centre.images, whole.train.images[:, :, 6:26, 6:26])
+    assert torch.equal(cropped.validation.images, whole.validation.images[:, :, 6:26, 6:26])
+    assert cropped._test.images.shape[2:] == (20, 20)
+    with pytest.raises(EdgebenchError) as caught:
+        loaded(crop=33)
+    message = "data.crop: 33 is more than the images have; the nearest valid value is 32"
+    assert str(caught.value) == message

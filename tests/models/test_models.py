@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from edgebench.errors import EdgebenchError
-from edgebench.export import audit
+from edgebench.export import audit, count_macs
 from edgebench.models import MODELS
 from edgebench.models.vit import Attention
 from edgebench.registry import bind, options, resolved
@@ -257,3 +257,13 @@ def test_no_dense_layer_is_moved_far_by_the_first_step(name: str, width: int) ->
     plain = MODELS[name](SHAPE, 10, width=width, last_norm_scale="one")
     norms = [layer for layer in plain.modules() if isinstance(layer, nn.BatchNorm2d)]
     assert math.isclose(float(norms[-1].weight.detach()[0]), 1.0)
+
+
+@pytest.mark.parametrize("family", ["vgg", "gap"])
+def test_a_larger_kernel_keeps_the_images_size(family: str) -> None:
+    """A first layer of 7x7 has 7 * 7 / (3 * 3) times the MACs, and the same maps follow."""
+    small, large = (
+        MODELS[family]((3, 16, 16), 10, width=4, blocks=1, kernel=kernel) for kernel in (3, 7)
+    )
+    counts = [count_macs(model, (3, 16, 16)) for model in (small, large)]
+    assert counts[1] - counts[0] == 16 * 16 * 4 * 3 * (49 - 9)

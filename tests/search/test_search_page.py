@@ -13,12 +13,28 @@ import pytest
 from command import edgebench
 from conftest import Stores
 
+from edgebench import yaml12
 from edgebench.record import State
 from edgebench.search.sampler import OPTUNA_STATES
+from edgebench.space import build
 from edgebench.tracking.runs import STATUS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+
+
+def test_the_parts_of_sweep_files_are_valid() -> None:
+    """What is shown beyond the first file is a part of one."""
+    parts = blocks("yaml")[1:]
+    base = {
+        "name": "part",
+        "method": "random",
+        "run_cap": 2,
+        "metrics": [{"name": "val/accuracy_best", "goal": "maximize"}],
+    }
+    swept = [build({**base, **yaml12.parse(part, "docs/search.md")}) for part in parts]
+    assert "variant" in swept[0].varied
+    assert any(axis.around for axis in swept[1].axes)
 
 
 def blocks(language: str) -> list[str]:
@@ -28,7 +44,7 @@ def blocks(language: str) -> list[str]:
 
 def test_every_command_and_the_notebook_run(stores: Stores, tmp_path: Path) -> None:
     """In order, as a reader types them; then the notebook goes on with the same study."""
-    [sweep] = blocks("yaml")
+    sweep = blocks("yaml")[0]
     (tmp_path / "my.yaml").write_text(sweep)
     trained = []
     for line in [line for block in blocks("sh") for line in block.splitlines()]:

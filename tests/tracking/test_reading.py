@@ -27,6 +27,7 @@ from edgebench.space import TrialConfig
 from edgebench.tracking import (
     FinalsLog,
     StudyLog,
+    best_value,
     experiment_id_of,
     fetch_onnx,
     fetch_run,
@@ -163,6 +164,8 @@ def test_a_run_is_found_by_its_id_its_number_and_as_the_best(stores: Stores) -> 
     assert by_id == fetch_run("study:best", tracking_uri=stores.tracking_uri)
     assert by_id.name == best.name
     assert by_id.config.params["model.width"] == best.params["model.width"]
+    found = best_value("study", "model.width", tracking_uri=stores.tracking_uri)
+    assert found == best.params["model.width"]
     assert (by_id.study, by_id.dataset_name) == ("study", "synthetic")
     assert by_id.checkpoint.read_bytes() == b"weights"
     assert by_id.onnx.read_bytes() == model_bytes()
@@ -223,6 +226,9 @@ def test_a_study_without_a_feasible_trial_has_no_best(stores: Stores) -> None:
     """Nothing stands on its front."""
     exported(stores, (State.FAILED,))
     assert mistake("study:best", stores) == "the study 'study' has no feasible trial yet"
+    with pytest.raises(EdgebenchError) as caught:
+        best_value("study", "model.width", tracking_uri=stores.tracking_uri)
+    assert str(caught.value) == "the study 'study' has no feasible trial yet; run it first"
 
 
 # Final runs -----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -197,3 +198,35 @@ def test_the_order_is_the_seeds_alone() -> None:
         orders.append([labels.tolist() for batches in epochs for _, labels in batches])
     assert all(order == orders[0] for order in orders)
     assert orders[0][:4] != orders[0][4:8]
+
+
+def test_a_data_set_that_crops_shows_random_parts_of_its_images() -> None:
+    """Every part shown is a window of its image; places differ, and the seed decides them."""
+    images = pixels(120, 6)
+    cropping = dataclasses.replace(dataset_of(images), crop=4)
+
+    def shown(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        batches = training_batches(
+            cropping,
+            10,
+            augmentation=AUGMENTATIONS["none"],
+            generator=torch.Generator().manual_seed(seed),
+        )
+        parts, labels = zip(*batches, strict=True)
+        return torch.cat(parts), torch.cat(labels)
+
+    parts, labels = shown(0)
+    windows = images.unfold(2, 4, 1).unfold(3, 4, 1)  # [N, C, 3, 3, 4, 4]
+    places = set()
+    for part, label in zip(parts, labels.tolist(), strict=True):
+        fits = [
+            (row, column)
+            for row in range(3)
+            for column in range(3)
+            if torch.equal(windows[label, :, row, column], part)
+        ]
+        places |= set(fits)
+        assert len(fits) == 1
+    assert len(places) == 9
+    assert torch.equal(parts, shown(0)[0])
+    assert not torch.equal(parts, shown(1)[0])

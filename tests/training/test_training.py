@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -387,3 +388,30 @@ def test_no_order_of_memory_that_trains_wrongly(
     assert conv.weight.grad is not None
     assert double.weight.grad is not None
     torch.testing.assert_close(conv.weight.grad.double(), double.weight.grad, rtol=1e-3, atol=1e-2)
+
+
+def test_a_batch_of_one_image_trains_where_no_batch_norm_needs_more(dataset: Dataset) -> None:
+    """Otherwise the option is named, with the nearest value; 64 images are 64 steps."""
+    few = dataclasses.replace(dataset, train=dataset.train[torch.arange(64)])
+    recipe = Recipe(**bind(Recipe, {"epochs": 1, "batch_size": 1, "learning_rate": 1e-3}))
+    losses = StepCounter()
+    model = MODELS["mlp"](dataset.input_shape, 4, width=4)
+    training.train(model, few, recipe, device=torch.device("cpu"), seed=0, observers=[losses])
+    assert losses.steps == 64
+    with pytest.raises(TrainingFailed) as caught:
+        training.train(MODELS["gap"](dataset.input_shape, 4, width=4), few, recipe,
+              device=torch.device("cpu"), seed=0)  # fmt: skip
+    assert str(caught.value) == (
+        "train.batch_size: 1 leaves batch norm nothing to average over; the nearest valid value "
+        "is 2"
+    )
+
+
+class StepCounter(Observer):
+    """Counts the steps."""
+
+    steps = 0
+
+    def on_step(self, step: Step) -> None:
+        """Keep its number."""
+        self.steps = step.number

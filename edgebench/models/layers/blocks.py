@@ -15,11 +15,13 @@ def conv_blocks(
     width: int,
     blocks: int,
     convs_per_block: int,
+    kernel: int = 3,
     layers: Layers,
 ) -> tuple[nn.Sequential, tuple[int, int, int]]:
-    """Build ``blocks`` times (Conv3x3(pad 1) - norm - activation) x convs - MaxPool2.
+    """Build ``blocks`` times (convolution - norm - activation) x convs - MaxPool2.
 
-    The first block has ``width`` filters and each further block twice as many.
+    Convolutions have filters of ``kernel`` x ``kernel`` pixels and keep the image's size. The first
+    block has ``width`` filters and each further block twice as many.
 
     Returns:
         The layers, and their output shape (C, H, W).
@@ -39,7 +41,7 @@ def conv_blocks(
     for block in range(blocks):
         filters = width * 2**block
         for _ in range(convs_per_block):
-            found += layers.conv(channels, filters, 3, padding=1)
+            found += layers.conv(channels, filters, kernel, padding=kernel // 2)
             channels = filters
         found.append(nn.MaxPool2d(2))
         height, size = height // 2, size // 2

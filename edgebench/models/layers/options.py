@@ -20,6 +20,9 @@ Count = Annotated[int, Ge(1)]
 Fraction = Annotated[float, Ge(0.0), Lt(1.0)]
 Depth = Annotated[int, Ge(1), Le(8)]
 
+Kernel = Literal[1, 3, 5, 7]
+"""Height and width of a convolution's filters; odd, so that padding keeps the image's size."""
+
 NormOption = Annotated[Choice[Norm], NORMS]
 ActivationOption = Annotated[Choice[Activation], ACTIVATIONS]
 Initialized = Annotated[Choice[Initialization], INITIALIZATIONS]

@@ -1,0 +1,1 @@
+"""The kinds of figures that a sweep file may ask for, one a file."""
