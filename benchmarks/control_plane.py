@@ -169,10 +169,10 @@ def timed(owner: Any, name: str) -> Iterator[list[float]]:
     """Collect the seconds of each call of a function, which does what it always does."""
     real, spent = getattr(owner, name), []
 
-    def watched(*arguments: Any) -> Any:
+    def watched(*arguments: Any, **named: Any) -> Any:
         begun = time.perf_counter()
         try:
-            return real(*arguments)
+            return real(*arguments, **named)
         finally:
             spent.append(time.perf_counter() - begun)
 

@@ -138,14 +138,15 @@ def integers() -> LiteFile:
 def drawn() -> onnx.ModelProto:
     """Draw the same network as a converted ONNX graph has it: SAME as explicit pads."""
     pad = QuantizedPad()
-    image = pad.quantized("input")
+    parts = ["input", pad.weight("x.s"), pad.weight("x.z", code=onnx.TensorProto.INT8)]
+    image = pad.add("DequantizeLinear", parts)
     stem = pad.conv8(image, 8, 3, (3, 3), strides=[2, 2], pads=[0, 0, 1, 1])
     inner = pad.conv8(stem, 8, 8, (3, 3), group=8, pads=[1, 1, 1, 1])
     inner = pad.conv8(inner, 8, 8, (1, 1))
     total = pad.quantized(pad.add("Add", [stem, inner]))
     axes = pad.data("axes", [2, 3])
     mean = pad.quantized(pad.add("ReduceMean", [total, axes], keepdims=0))
-    return pad.model(pad.dense8(mean, 4, 8), shape=(1, 3, 16, 16))
+    return pad.model(pad.dense8(mean, 4, 8), shape=(1, 3, 16, 16), code=onnx.TensorProto.INT8)
 
 
 @pytest.mark.parametrize("convention", ["st", "st-7.3", "st-8.1", "st-core3", "tflm", "static-c"])
