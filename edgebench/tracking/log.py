@@ -161,9 +161,10 @@ def _description(sweep: Sweep, facts: Facts, convention: str) -> str:
         "split_sizes": dict(facts.split_sizes),
         "classes": facts.classes,
         "convention": convention,
-        "figures": [asdict(figure) for figure in sweep.figures],
-        "analysis": sweep.analysis,
     }
+    if sweep.figures:
+        content["figures"] = [asdict(figure) for figure in sweep.figures]
+        content["analysis"] = sweep.analysis  # what the figures may draw
     text = json.dumps(content)
     return (
         text if len(text) <= runs.EXPERIMENT_TAG_LIMIT else json.dumps({**content, "classes": []})
