@@ -6,6 +6,7 @@ of `edgebench.footprint`.
 
 from edgebench.firmware.compiling import Built, build
 from edgebench.firmware.cpus import CPUS, Cpu
+from edgebench.firmware.delivery import check_writable, deliver
 from edgebench.firmware.measuring import (
     KEYS,
     Measurement,
@@ -13,20 +14,26 @@ from edgebench.firmware.measuring import (
     output_step,
     run_on_host,
 )
+from edgebench.firmware.naming import DTYPES, Named, named
 from edgebench.firmware.operators import GENERATORS, Generator
 from edgebench.firmware.writing import Program, write_program
 
 __all__ = [
     "CPUS",
+    "DTYPES",
     "GENERATORS",
     "KEYS",
     "Built",
     "Cpu",
     "Generator",
     "Measurement",
+    "Named",
     "Program",
     "build",
+    "check_writable",
+    "deliver",
     "measure_program",
+    "named",
     "output_step",
     "run_on_host",
     "write_program",

@@ -19,9 +19,9 @@ _ERF = np.vectorize(math.erf, otypes=[np.float64])
 
 @dataclass(frozen=True)
 class Activation:
-    """A function of one number: in C, with ``v`` the number, and in numpy."""
+    """A function of one number: in C, with ``v`` the number and attributes in braces; in numpy."""
 
-    code: Callable[[Mapping[str, Any]], str]
+    code: str
     compute: Callable[[Mapping[str, Any], Array], Array]
 
 
@@ -30,84 +30,57 @@ def _sigmoid(values: Array) -> Array:
     return found
 
 
-def _gelu_code(attributes: Mapping[str, Any]) -> str:
-    if attributes.get("approximate", "none") == "tanh":
-        return "0.5f * v * (1.0f + tanh_f32(0.797884561f * (v + 0.044715f * v * v * v)))"
-    return "0.5f * v * (1.0f + erf_f32(v * 0.707106781f))"
-
-
 def _gelu(attributes: Mapping[str, Any], v: Array) -> Array:
     if attributes.get("approximate", "none") == "tanh":
-        found: Array = 0.5 * v * (1 + np.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3)))
-        return found
-    found = 0.5 * v * (1 + _ERF(v / math.sqrt(2)))
-    return found
+        return np.asarray(0.5 * v * (1 + np.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))))
+    return np.asarray(0.5 * v * (1 + _ERF(v / math.sqrt(2))))
 
 
-def _parameter(attributes: Mapping[str, Any], name: str) -> str:
-    return number(float(attributes[name]))
-
+GELU_TANH = "0.5f * v * (1.0f + tanh_f32(0.797884561f * (v + 0.044715f * v * v * v)))"
 
 ACTIVATIONS: dict[str, Activation] = {
-    "Relu": Activation(lambda a: "v < 0.0f ? 0.0f : v", lambda a, v: np.maximum(v, 0)),
+    "Relu": Activation("v < 0.0f ? 0.0f : v", lambda _, v: np.maximum(v, 0)),
     "LeakyRelu": Activation(
-        lambda a: f"v < 0.0f ? v * {_parameter(a, 'alpha')} : v",
-        lambda a, v: np.where(v < 0, v * a["alpha"], v),
+        "v < 0.0f ? v * {alpha} : v", lambda a, v: np.where(v < 0, v * a["alpha"], v)
     ),
     "ThresholdedRelu": Activation(
-        lambda a: f"v > {_parameter(a, 'alpha')} ? v : 0.0f",
-        lambda a, v: np.where(v > a["alpha"], v, 0),
+        "v > {alpha} ? v : 0.0f", lambda a, v: np.where(v > a["alpha"], v, 0)
     ),
     "Elu": Activation(
-        lambda a: f"v < 0.0f ? {_parameter(a, 'alpha')} * (exp_f32(v) - 1.0f) : v",
+        "v < 0.0f ? {alpha} * (exp_f32(v) - 1.0f) : v",
         lambda a, v: np.where(v < 0, a["alpha"] * np.expm1(v), v),
     ),
     "Celu": Activation(
-        lambda a: (
-            f"v < 0.0f ? {_parameter(a, 'alpha')} * (exp_f32(v / {_parameter(a, 'alpha')}) - 1.0f)"
-            " : v"
-        ),
+        "v < 0.0f ? {alpha} * (exp_f32(v / {alpha}) - 1.0f) : v",
         lambda a, v: np.where(v < 0, a["alpha"] * np.expm1(v / a["alpha"]), v),
     ),
     "Selu": Activation(
-        lambda a: (
-            f"{_parameter(a, 'gamma')} * (v < 0.0f ? {_parameter(a, 'alpha')}"
-            " * (exp_f32(v) - 1.0f) : v)"
-        ),
+        "{gamma} * (v < 0.0f ? {alpha} * (exp_f32(v) - 1.0f) : v)",
         lambda a, v: a["gamma"] * np.where(v < 0, a["alpha"] * np.expm1(v), v),
     ),
-    "Sigmoid": Activation(lambda a: "sigmoid_f32(v)", lambda a, v: _sigmoid(v)),
+    "Sigmoid": Activation("sigmoid_f32(v)", lambda _, v: _sigmoid(v)),
     "HardSigmoid": Activation(
-        lambda a: f"within_f32({_parameter(a, 'alpha')} * v + {_parameter(a, 'beta')})",
+        "within_f32({alpha} * v + {beta})",
         lambda a, v: np.clip(a["alpha"] * v + a["beta"], 0, 1),
     ),
     "HardSwish": Activation(
-        lambda a: "v * within_f32(v * 0.166666667f + 0.5f)",
-        lambda a, v: v * np.clip(v / 6 + 0.5, 0, 1),
+        "v * within_f32(v * 0.166666667f + 0.5f)", lambda _, v: v * np.clip(v / 6 + 0.5, 0, 1)
     ),
-    "Swish": Activation(
-        lambda a: f"v * sigmoid_f32({_parameter(a, 'alpha')} * v)",
-        lambda a, v: v * _sigmoid(a["alpha"] * v),
-    ),
+    "Swish": Activation("v * sigmoid_f32({alpha} * v)", lambda a, v: v * _sigmoid(a["alpha"] * v)),
     "Mish": Activation(
-        lambda a: "v * tanh_f32(softplus_f32(v))",
-        lambda a, v: v * np.tanh(np.logaddexp(0, v)),
+        "v * tanh_f32(softplus_f32(v))", lambda _, v: v * np.tanh(np.logaddexp(0, v))
     ),
-    "Tanh": Activation(lambda a: "tanh_f32(v)", lambda a, v: np.tanh(v)),
-    "Softplus": Activation(
-        lambda a: "softplus_f32(v)", lambda a, v: np.logaddexp(0, v)
-    ),
-    "Softsign": Activation(
-        lambda a: "v / (1.0f + (v < 0.0f ? -v : v))", lambda a, v: v / (1 + np.abs(v))
-    ),
-    "Gelu": Activation(_gelu_code, _gelu),
-    "Erf": Activation(lambda a: "erf_f32(v)", lambda a, v: _ERF(v)),
-    "Exp": Activation(lambda a: "exp_f32(v)", lambda a, v: np.exp(v)),
-    "Log": Activation(lambda a: "log_f32(v)", lambda a, v: np.log(v)),
-    "Sqrt": Activation(lambda a: "sqrt_f32(v)", lambda a, v: np.sqrt(v)),
-    "Reciprocal": Activation(lambda a: "1.0f / v", lambda a, v: 1 / v),
-    "Neg": Activation(lambda a: "-v", lambda a, v: -v),
-    "Abs": Activation(lambda a: "v < 0.0f ? -v : v", lambda a, v: np.abs(v)),
+    "Tanh": Activation("tanh_f32(v)", lambda _, v: np.tanh(v)),
+    "Softplus": Activation("softplus_f32(v)", lambda _, v: np.logaddexp(0, v)),
+    "Softsign": Activation("v / (1.0f + (v < 0.0f ? -v : v))", lambda _, v: v / (1 + np.abs(v))),
+    "Gelu": Activation("0.5f * v * (1.0f + erf_f32(v * 0.707106781f))", _gelu),
+    "Erf": Activation("erf_f32(v)", lambda _, v: _ERF(v)),
+    "Exp": Activation("exp_f32(v)", lambda _, v: np.exp(v)),
+    "Log": Activation("log_f32(v)", lambda _, v: np.log(v)),
+    "Sqrt": Activation("sqrt_f32(v)", lambda _, v: np.sqrt(v)),
+    "Reciprocal": Activation("1.0f / v", lambda _, v: 1 / v),
+    "Neg": Activation("-v", lambda _, v: -v),
+    "Abs": Activation("v < 0.0f ? -v : v", lambda _, v: np.abs(v)),
 }
 """Each activation by the name of its ONNX operator; `Clip` has limits and is apart."""
 
@@ -122,7 +95,14 @@ def expression(layer: Layer, operator: Operator) -> str:
     found = ACTIVATIONS.get(operator.op)
     if found is None:
         raise Unsupported(f"no generator writes the activation {operator.op}")
-    return found.code(operator.attributes)
+    if operator.op == "Gelu" and operator.attributes.get("approximate", "none") == "tanh":
+        return GELU_TANH
+    numbers = {
+        name: number(value)
+        for name, value in operator.attributes.items()
+        if isinstance(value, int | float)
+    }
+    return found.code.format(**numbers)
 
 
 def _slope(layer: Layer, operator: Operator) -> float:

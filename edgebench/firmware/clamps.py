@@ -58,7 +58,7 @@ def integer_limits(layer: Layer) -> tuple[int, int]:
     scale = layer.scale(layer.result)
     ends = np.array([least, most], np.float32)
     held = [
-        end if np.isinf(number) else int(quantized(np.float32(number), scale, layer.result.dtype))
+        end if np.isinf(number) else int(quantized(np.array(number), scale, layer.result.dtype))
         for end, number in zip((low, high), ends.tolist(), strict=True)
     ]
     return max(low, held[0]), min(high, held[1])

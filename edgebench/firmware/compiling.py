@@ -119,9 +119,10 @@ def build(
         sources = [_filled("startup.c", program, folder)]
         script = _script(folder, flash_bytes, ram_bytes)
         target = folder / f"{program.name}.elf"
-        options = ["-O2", "-ffp-contract=fast", "-ffunction-sections", "-fdata-sections", "-nostdlib",
-                   "-ffreestanding", f"-Wl,-T,{script}", "-Wl,--gc-sections"]  # fmt: skip
-        options += ["-fno-sanitize=all"] if "ziglang" in found.name else ["-lgcc"]
+        options = ["-O2", "-fomit-frame-pointer", "-ffp-contract=fast", "-ffunction-sections", "-fdata-sections",
+                   "-ffreestanding", f"-Wl,-T,{script}",
+                   "-Wl,--gc-sections"]  # fmt: skip
+        options += ["-fno-sanitize=all"] if "ziglang" in found.name else ["-nostdlib", "-lgcc"]
     files = [str(folder / f"{program.name}.c"), *map(str, sources)]
     command = [*found.command, *WARNINGS, *options, *extra, "-o", str(target), *files]
     if "-lgcc" in command:  # after what needs it
@@ -154,7 +155,9 @@ def run_compiler(command: list[str], folder: Path) -> str:
     except subprocess.TimeoutExpired as error:
         raise EdgebenchError(f"the compiler took more than {SECONDS} s") from error
     if found.returncode:
-        words = [line for line in found.stderr.splitlines() if "error" in line or "overflow" in line]
+        words = [
+            line for line in found.stderr.splitlines() if "error" in line or "overflow" in line
+        ]
         first = (words or found.stderr.splitlines() or ["it said nothing"])[0]
         raise EdgebenchError(f"the compiler refused the program: {first.strip()}")
     return found.stderr

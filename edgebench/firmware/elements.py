@@ -105,9 +105,7 @@ class Loops:
         return "\n".join(lines)
 
 
-def loops(
-    sizes: Sequence[int], strides: Sequence[Sequence[int]], names: str = "abcdefgh"
-) -> Loops:
+def loops(sizes: Sequence[int], strides: Sequence[Sequence[int]], names: str = "abcdefgh") -> Loops:
     """Return loops over axes of ``sizes``, the first the slowest.
 
     ``strides`` has for each operand the step of each axis. Axes that every operand walks as one

@@ -36,6 +36,7 @@ class Elf:
     content: bytes
 
     def __post_init__(self) -> None:
+        """Refuse what is no ELF file of 32 bits; raises ValueError."""
         if self.content[:5] != b"\x7fELF\x01":
             raise ValueError("no ELF file of 32 bits")
 

@@ -10,6 +10,7 @@ import ctypes
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def emulate(
         int(first.sum()),
         tuple(int(count) for count in first[1:]),
         stack,
-        f"unicorn {unicorn.__version__}",
+        f"unicorn {version('unicorn')}",
     )
 
 

@@ -47,8 +47,8 @@ def header(name: str, plan: FirmwarePlan, constants: Mapping[str, Array]) -> str
         f"/* Define {upper}_ARENA_ELSEWHERE to place the arena yourself, aligned to 4 bytes. */",
         f"extern unsigned char {name}_arena[{upper}_ARENA_BYTES];",
         "",
-        _pointer(upper, "INPUT", f"{name}_input_t", plan, source.name, name),
-        _pointer(upper, "OUTPUT", f"{name}_output_t", plan, target.name, name),
+        _pointer(name, "INPUT", plan.arena.offsets[plan.network.root(source.name)]),
+        _pointer(name, "OUTPUT", plan.arena.offsets[plan.network.root(target.name)]),
         "",
         f"void {name}_run(const {name}_input_t *input, {name}_output_t *output);",
         "",
@@ -80,8 +80,6 @@ def _scale(prefix: str, tensor: Tensor, constants: Mapping[str, Array]) -> list[
     return [f"#define {prefix}_SCALE {number(scale)}", f"#define {prefix}_ZERO ({zero})"]
 
 
-def _pointer(
-    upper: str, which: str, kind: str, plan: FirmwarePlan, tensor: str, name: str
-) -> str:
-    offset = plan.arena.offsets[plan.network.root(tensor)]
-    return f"#define {upper}_{which} (({kind} *)(void *)({name}_arena + {offset}))"
+def _pointer(name: str, which: str, offset: int) -> str:
+    kind = f"{name}_{which.lower()}_t"
+    return f"#define {name.upper()}_{which} (({kind} *)(void *)({name}_arena + {offset}))"

@@ -39,7 +39,8 @@ class Integers:
         folded = self.bias - self.in_zero * totals
         if np.abs(folded).max(initial=0) >= 2**31:
             raise Unsupported("its bias does not fit into 32 bits")
-        return folded.astype(np.int32)
+        found: Array = folded.astype(np.int32)
+        return found
 
 
 def integers(layer: Layer, held: Array) -> Integers:

@@ -23,12 +23,14 @@ class Source:
         arrays: The definitions of the constants.
         zeros: Elements of the array of zeros beside an image of floats.
         rows: The most rows that a convolution reads at a step.
+        patch: The most inputs of a pixel that an integer convolution gathers.
         pads: By C type and zero point, the elements of what lies beside an image of integers.
     """
 
     arrays: list[str] = field(default_factory=list)
     zeros: int = 0
     rows: int = 1
+    patch: int = 1
     pads: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
@@ -146,9 +148,11 @@ def number(value: float) -> str:
     """Return a float constant of C with every digit that single precision has."""
     if np.isinf(value):
         return "3.40282347e+38f" if value > 0 else "-3.40282347e+38f"
-    return f"{np.float32(value):.9g}f" if "." in f"{np.float32(value):.9g}" or "e" in (
-        f"{np.float32(value):.9g}"
-    ) else f"{np.float32(value):.1f}f"
+    return (
+        f"{np.float32(value):.9g}f"
+        if "." in f"{np.float32(value):.9g}" or "e" in (f"{np.float32(value):.9g}")
+        else f"{np.float32(value):.1f}f"
+    )
 
 
 def pad_name(kind: str, zero: int) -> str:

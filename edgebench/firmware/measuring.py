@@ -36,8 +36,9 @@ KEYS = (
 class Measurement:
     """What was compiled and measured of a model; the keys of ``firmware --format json``.
 
-    ``ram_bytes`` is static memory, input and output in it; the stack is apart. What is read from
-    the ELF or counted by the emulator is None on this machine.
+    ``bound`` is what ``max_abs_diff`` may be; ``ram_bytes`` is static memory, input and output in
+    it, the stack apart. What is read from the ELF or counted by the emulator is None on this
+    machine.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Measurement:
     max_abs_diff: float
     agreement: float
     layers: tuple[Mapping[str, Any], ...]
+    bound: float
     emulator: str | None = None
     rom_bytes: int | None = None
     ram_bytes: int | None = None
@@ -61,6 +63,14 @@ class Measurement:
     stack_bytes: int | None = None
     instructions: int | None = None
     instructions_per_mac: float | None = None
+
+    def require_equal(self) -> None:
+        """Raise CheckFailed where an output is further from ONNX Runtime's than ``bound``."""
+        if not self.max_abs_diff <= self.bound:
+            raise CheckFailed(
+                f"an output of the firmware of '{self.model}' is {self.max_abs_diff:.3g} from "
+                f"ONNX Runtime's; at most {self.bound:.3g} is rounding"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the object of ``--format json``."""
@@ -158,6 +168,12 @@ def output_step(program: Program) -> float:
     return scale_of(target, program.constants).one[0] if target.quantized else 0.0
 
 
+def _bound(program: Program, reference: Array) -> float:
+    """Return what an output may differ by: a step of integers, or rounding of single precision."""
+    step = output_step(program)
+    return 1.01 * step if step else 1e-4 * max(1.0, float(np.abs(reference).max()))
+
+
 def _output(program: Program) -> Array:
     _, target = _ends(program)
     return np.zeros(target.elements, target.dtype)
@@ -182,6 +198,7 @@ def _of_host(
     return Measurement(
         **_names(program, host, model),
         images=len(ours), max_abs_diff=diff, agreement=agreement, layers=_layers(program, None),
+        bound=_bound(program, reference),
     )  # fmt: skip
 
 
@@ -208,7 +225,7 @@ def _measured(
         instructions=run.instructions,
         instructions_per_mac=run.instructions / program.plan.network.profile.macs,
         images=len(outputs[0][0]), max_abs_diff=diff, agreement=agreement,
-        layers=_layers(program, run),
+        layers=_layers(program, run), bound=_bound(program, outputs[1][0]),
     )  # fmt: skip
 
 

@@ -27,8 +27,7 @@ def rowwise(layer: Layer) -> Rowwise:
         return Rowwise(total, "")
     height = layer.plan.network.height(layer.stage.target)
     count = total // height
-    lines = []
-    for name in layer.names:
-        lines.append(f"{layer.pointer(name)} += {layer.row(name, 'step', count)};\n")
-    lines.append(f"y += {layer.row(layer.stage.target, 'step', count)};\n")
-    return Rowwise(count, "".join(line for line in lines if "+= 0;" not in line))
+    moves = [(layer.pointer(name), layer.row(name, "step", count)) for name in layer.names]
+    moves.append(("y", layer.row(layer.stage.target, "step", count)))
+    opening = "".join(f"{pointer} += {far};\n" for pointer, far in moves if far != "0")
+    return Rowwise(count, opening)

@@ -14,8 +14,7 @@ FOLDER = Path(__file__).parent / "kernels"
 def templates() -> Mapping[str, str]:
     """Return the text of every kernel by its name."""
     return {
-        path.stem: path.read_text(encoding="utf-8").rstrip()
-        for path in sorted(FOLDER.glob("*.c"))
+        path.stem: path.read_text(encoding="utf-8").rstrip() for path in sorted(FOLDER.glob("*.c"))
     }
 
 

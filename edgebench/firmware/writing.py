@@ -17,7 +17,6 @@ from edgebench.firmware.values import Array, Unsupported
 from edgebench.footprint import FirmwarePlan, Group, firmware_plan
 from edgebench.profiling import Operator, Profile
 
-
 _COMPILERS = """\
 #if defined(__clang__)
 #define STAGE static __attribute__((noinline)) void
@@ -28,8 +27,10 @@ _COMPILERS = """\
 #endif
 #if defined(__GNUC__)
 #define ALIGNED __attribute__((aligned(4)))
+#define KERNEL static __attribute__((noinline)) void /* it needs every register for itself */
 #else
 #define ALIGNED
+#define KERNEL static void
 #endif"""
 
 
@@ -51,7 +52,11 @@ class Program:
 
 
 def write_program(
-    profile: Profile, constants: Mapping[str, Array], *, plan: str = "streaming", name: str = "model"
+    profile: Profile,
+    constants: Mapping[str, Array],
+    *,
+    plan: str = "streaming",
+    name: str = "model",
 ) -> Program:
     """Return the C of ``profile``.
 
@@ -171,7 +176,6 @@ def _fused(layer: Layer, operators: tuple[Operator, ...]) -> str:
 
 def _assembled(program: Program, source: Source, functions: list[str]) -> str:
     """Return the source file: constants, kernels, stages and the function that runs them."""
-    upper = program.name.upper()
     called = kernels(functions)
     support = []
     if source.zeros:
@@ -181,14 +185,13 @@ def _assembled(program: Program, source: Source, functions: list[str]) -> str:
         support.append(f"static const {kind} {pad_name(kind, zero)}[{count}] = {{{values}}};")
     if any("CONV_MOST_ROWS" in kernel for kernel in called):
         support.append(f"#define CONV_MOST_ROWS {source.rows}")
+    if any("CONV_PATCH" in kernel for kernel in called):
+        support.append(f"#define CONV_PATCH {source.patch}")
     parts = [
-        f"/* Written by edgebench from the operators of '{_plain(program.plan.network.profile.name)}'"
-        f": {program.plan.style} plan,\n   {program.arena_bytes} bytes of memory."
-        f" How to use it stands in {program.name}.h. */",
+        _opening(program),
         f'#include "{program.name}.h"',
         _COMPILERS,
-        f"#ifndef {upper}_ARENA_ELSEWHERE\n"
-        f"unsigned char {program.name}_arena[{upper}_ARENA_BYTES] ALIGNED;\n#endif",
+        _arena(program.name),
         *support,
         *called,
         *source.arrays,
@@ -196,6 +199,23 @@ def _assembled(program: Program, source: Source, functions: list[str]) -> str:
         _run(program),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _opening(program: Program) -> str:
+    model = _plain(program.plan.network.profile.name)
+    return (
+        f"/* Written by edgebench from the operators of '{model}': {program.plan.style} plan,\n"
+        f"   {program.arena_bytes} bytes of memory. How to use it stands in {program.name}.h. */"
+    )
+
+
+def _arena(name: str) -> str:
+    """Return the definition of the arena, which the caller may place elsewhere."""
+    upper = name.upper()
+    return (
+        f"#ifndef {upper}_ARENA_ELSEWHERE\n"
+        f"unsigned char {name}_arena[{upper}_ARENA_BYTES] ALIGNED;\n#endif"
+    )
 
 
 def _plain(text: str) -> str:
@@ -214,9 +234,7 @@ def _run(program: Program) -> str:
 def _call(program: Program, number: int, step: str | None) -> str:
     """Return the call of a stage: where its tensors lie is the memory plan."""
     stage = program.plan.network.stages[number]
-    arguments = [
-        _place(program, name, constant=True) for name in dict.fromkeys(stage.main.inputs)
-    ]
+    arguments = [_place(program, name, constant=True) for name in dict.fromkeys(stage.main.inputs)]
     arguments.append(_place(program, stage.target, constant=False))
     if step is not None:
         arguments.append(step)

@@ -24,9 +24,8 @@ static inline uint32_t dual_odd(uint32_t word) /* bytes 1 and 3 */
 
 static inline int32_t dual_mac(uint32_t a, uint32_t b, int32_t sum)
 {
-    int32_t result;
-    __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
-    return result;
+    __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
+    return sum;
 }
 #else
 #define DUAL_MAC 0

@@ -1,7 +1,7 @@
 """Generators: each file of this folder registers how one kind of operator is written as C.
 
 A generator takes a `Layer` and returns the statements of its function; the kernels that it calls
-are C files of the folder ``kernels``. It raises `Unsupported` where it cannot write what the row asks for.
+are C files of the folder ``kernels``. It raises `Unsupported` where it cannot write the row.
 To add an operator, add one file that calls ``GENERATORS.add`` with the name of the ONNX operator;
 it reads its tensors by the layout that the plan gives them.
 """

@@ -26,9 +26,7 @@ def eltwise(layer: Layer) -> str:
         return parts.loop(*_statements(layer, terms, "i"))
     order, strides = ordered(layer, layer.result)
     rank = len(layer.result.shape)
-    reads = [
-        read(layer, one, rank, f"operand{place}") for place, one in enumerate(operands)
-    ]
+    reads = [read(layer, one, rank, f"operand{place}") for place, one in enumerate(operands)]
     steps = [[one.strides[axis] for axis in order] for one in reads]
     walk = loops(
         [layer.result.shape[axis] for axis in order],

@@ -1,4 +1,4 @@
-"""Norms that were not folded: of layers, of instances, of batches, and over neighbouring channels."""
+"""Norms that were not folded: of layers, of instances, of batches."""
 
 from __future__ import annotations
 
@@ -99,9 +99,7 @@ def batch_norm(layer: Layer) -> str:
                  [[one[axis] for axis in order]
                   for one in (found.strides, strides, channel)])  # fmt: skip
     value = f"{found.at(walk.indices[0])} * {names[0]}[{walk.indices[2]}]"
-    return walk.around(
-        store(layer, walk.indices[1], f"{value} + {names[1]}[{walk.indices[2]}]")
-    )
+    return walk.around(store(layer, walk.indices[1], f"{value} + {names[1]}[{walk.indices[2]}]"))
 
 
 GENERATORS.add("LayerNormalization", Generator(layer_norm, limits=True))

@@ -7,6 +7,7 @@ from edgebench.firmware.layer import Layer, ctype, number
 from edgebench.firmware.operators import GENERATORS, Generator
 from edgebench.firmware.operators.convolution import side
 from edgebench.firmware.values import C_TYPES, Unsupported
+from edgebench.profiling import Tensor
 
 
 def pool(layer: Layer) -> str:
@@ -16,8 +17,6 @@ def pool(layer: Layer) -> str:
     if len(source.shape) not in (3, 4) or source.shape[0] != 1 or len(layer.main.outputs) != 1:
         raise Unsupported("it has no image of a batch of one")
     maximum = layer.main.op == "MaxPool"
-    if maximum and source.quantization != target.quantization:
-        raise Unsupported("it changes the scale")
     attributes = layer.attributes
     height, width, channels = side(source.shape)
     _, out_width, _ = side(target.shape)
@@ -30,7 +29,7 @@ def pool(layer: Layer) -> str:
         kind = C_TYPES[source.dtype]
         opening = [f"{kind} v = 0;" if source.quantized else "float v = 0.0f;"]
         inside = ["v = !count || x[at] > v ? x[at] : v;", "++count;"]
-        closing = [_written(layer)]
+        closing = [_written(layer, source)]
     else:
         opening, inside = ["float v = 0.0f;"], [f"v += {value};", "++count;"]
         closing = [f"{{ {store(layer, 'i', 'v / (float)count')} }}"]
@@ -55,7 +54,8 @@ def pool(layer: Layer) -> str:
             f"            for (int kx = 0; kx < {kernel_w}; ++kx) {{",
             f"                const int column = out * {stride_w} + kx * {dilation_w} - {left};",
             "                int at;",
-            f"                if (row < 0 || row >= {height} || column < 0 || column >= {width}) {{",
+            f"                if (row < 0 || row >= {height} ||",
+            f"                    column < 0 || column >= {width}) {{",
             f"                    {skip}",
             "                }",
             f"                at = {row} + column * {channels} + c;",
@@ -69,11 +69,14 @@ def pool(layer: Layer) -> str:
     )
 
 
-def _written(layer: Layer) -> str:
-    """Return the statement that writes a maximum, which is held as its input is."""
-    if layer.result.quantized:
+def _written(layer: Layer, source: Tensor) -> str:
+    """Return the statement that writes a maximum, rescaled where it is held otherwise."""
+    if not layer.result.quantized:
+        return f"{{ {store(layer, 'i', 'v')} }}"
+    if source.quantization == layer.result.quantization:
         return "y[i] = v;"
-    return f"{{ {store(layer, 'i', 'v')} }}"
+    scale, zero = layer.scale(source).one
+    return f"{{ {store(layer, 'i', f'((float)(v - ({zero})) * {number(scale)})')} }}"
 
 
 def image_mean(layer: Layer) -> str:

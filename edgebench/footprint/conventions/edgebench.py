@@ -1,4 +1,4 @@
-"""``edgebench``: the C that EdgeBench generates, compiled; its plan is what the generator writes."""
+"""``edgebench``: the C that EdgeBench generates; its plan is what the generator writes."""
 
 from edgebench.footprint.conventions import CONVENTIONS, Convention, Estimate, Memory
 from edgebench.footprint.kernels import Kernel, Schedule

@@ -59,9 +59,9 @@ def arranged(profile: Profile) -> tuple[Profile, Mapping[str, Layout], Mapping[s
             _alias(state, operator)
         else:
             _place(state, operator)
-    outputs = []
-    for name in profile.outputs:
-        outputs.append(state.moved(name, Layout.plain(profile.tensors[name].shape)))
+    outputs = [
+        state.moved(name, Layout.plain(profile.tensors[name].shape)) for name in profile.outputs
+    ]
     found = replace(
         profile,
         operators=tuple(state.operators),
@@ -144,9 +144,7 @@ def _place(state: _Arranging, operator: Operator) -> None:
         elif elementwise or _keeps_order(state, operator, wanted, shape):
             state.layouts[name] = state.layouts[first]
     operands = tuple(
-        one
-        if one is None or isinstance(one, Constant)
-        else replace(one, name=wanted[one.name])
+        one if one is None or isinstance(one, Constant) else replace(one, name=wanted[one.name])
         for one in operator.operands
     )
     inputs = tuple(wanted[name] for name in operator.inputs)

@@ -7,6 +7,7 @@ compiled has the bytes that the plan has.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -59,8 +60,7 @@ def firmware_plan(profile: Profile, style: str = "streaming") -> FirmwarePlan:
     costs = _Costs(found)
     cuts = list(range(len(found.stages) + 1)) if style == "layerwise" else _cuts(costs)
     groups = tuple(
-        Group(first, last, _rings(found, first, last))
-        for first, last in zip(cuts, cuts[1:], strict=False)
+        Group(first, last, _rings(found, first, last)) for first, last in itertools.pairwise(cuts)
     )
     return FirmwarePlan(style, found, groups, _arena(found, groups))
 
@@ -70,9 +70,7 @@ def _rings(found: Network, first: int, last: int) -> dict[str, int]:
     if last - first < 2:
         return {}
     return {
-        name: rows
-        for name, rows in rings(found, first, last).items()
-        if rows < found.height(name)
+        name: rows for name, rows in rings(found, first, last).items() if rows < found.height(name)
     }
 
 
@@ -94,9 +92,7 @@ class _Costs:
         self.ring = dict(self.size)
         for first, last in self.runs:
             for name, rows in rings(found, first, last).items():
-                self.ring[name] = min(
-                    self.size[name], self.size[name] // found.height(name) * rows
-                )
+                self.ring[name] = min(self.size[name], self.size[name] // found.height(name) * rows)
 
     def _runs(self) -> list[tuple[int, int]]:
         """Return the longest runs of stages that can be one chain."""
@@ -195,9 +191,7 @@ def _arena(found: Network, groups: tuple[Group, ...]) -> Plan:
     return Plan(everything, offsets, placed.peak)
 
 
-def _shared(
-    found: Network, groups: tuple[Group, ...], dies: Mapping[str, int]
-) -> dict[str, str]:
+def _shared(found: Network, groups: tuple[Group, ...], dies: Mapping[str, int]) -> dict[str, str]:
     """Return whose buffer each tensor takes that is computed where its input lay.
 
     Exactly there: tensors that overlap shifted would be right in C, but not every compiler that

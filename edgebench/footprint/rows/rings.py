@@ -28,9 +28,7 @@ def rings(network: Network, first: int, last: int) -> dict[str, int]:
 class _Run:
     """The steps that each stage of a chain has done, and the widest each ring has been."""
 
-    def __init__(
-        self, network: Network, chain: Sequence[Stage], made: Mapping[str, int]
-    ) -> None:
+    def __init__(self, network: Network, chain: Sequence[Stage], made: Mapping[str, int]) -> None:
         self.chain = chain
         self.made = made
         self.done = [0] * len(chain)

@@ -270,4 +270,3 @@ def _in_place(profile: Profile, layouts: Mapping[str, Layout], main: Operator) -
     source = profile.tensors[main.inputs[0]]
     alike = source.bytes == target.bytes and source.shape == target.shape
     return alike and layouts[source.name].same(layouts[target.name])
-
