@@ -79,7 +79,9 @@ def rows(name, graph, images, cpus, *, sanitize) -> None:
                 clean = sanitized(program, images[:4]) if sanitize else "-"
                 step = output_step(program)
                 apart = (
-                    f"{found.max_abs_diff / step:.2f} steps" if step else f"{found.max_abs_diff:.1e}"
+                    f"{found.max_abs_diff / step:.2f} steps"
+                    if step
+                    else f"{found.max_abs_diff:.1e}"
                 )
                 print(
                     f"| {name} | {found.dtype} | {plan} | {cpu} | {found.predicted_ram_bytes:,} "

@@ -105,7 +105,9 @@ def command(
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     program = write_program(found.profile, found.constants, plan=plan)
-    measured = measure_program(program, found.images, found.expected, cpu=cpu, model=model)
+    measured = measure_program(
+        program, found.images, found.expected, spread=found.spread, cpu=cpu, model=model
+    )
     _show(measured, format_)
     measured.require_equal()
     if board is not None and measured.rom_bytes is not None and measured.ram_bytes is not None:

@@ -14,7 +14,7 @@ from edgebench.firmware.measuring import (
     output_step,
     run_on_host,
 )
-from edgebench.firmware.naming import DTYPES, Named, named
+from edgebench.firmware.naming import DTYPES, Named, named, reference
 from edgebench.firmware.operators import GENERATORS, Generator
 from edgebench.firmware.writing import Program, write_program
 
@@ -35,6 +35,7 @@ __all__ = [
     "measure_program",
     "named",
     "output_step",
+    "reference",
     "run_on_host",
     "write_program",
 ]

@@ -119,8 +119,8 @@ def build(
         sources = [_filled("startup.c", program, folder)]
         script = _script(folder, flash_bytes, ram_bytes)
         target = folder / f"{program.name}.elf"
-        options = ["-O2", "-fomit-frame-pointer", "-ffp-contract=fast", "-ffunction-sections", "-fdata-sections",
-                   "-ffreestanding", f"-Wl,-T,{script}",
+        options = ["-O2", "-fomit-frame-pointer", "-ffp-contract=fast", "-ffunction-sections",
+                   "-fdata-sections", "-ffreestanding", f"-Wl,-T,{script}",
                    "-Wl,--gc-sections"]  # fmt: skip
         options += ["-fno-sanitize=all"] if "ziglang" in found.name else ["-nostdlib", "-lgcc"]
     files = [str(folder / f"{program.name}.c"), *map(str, sources)]

@@ -152,8 +152,8 @@ def _readme(program: Program, figures: Mapping[str, Any]) -> str:
 # {name}: a network as C99
 
 Put `{name}.c` and `{name}.h` into your project; they need no library, no allocation and no header
-but `<stdint.h>`. Compile with `-O2 -fomit-frame-pointer` and, on a Cortex-M4, M7 or M33, with the FPU switched on
-(`-mfloat-abi=hard`). Call
+but `<stdint.h>`. Compile with `-O2 -fomit-frame-pointer` and, on a Cortex-M4, M7 or M33, with the
+FPU switched on (`-mfloat-abi=hard`). Call
 
 ```c
 #include "{name}.h"

@@ -16,7 +16,6 @@ from edgebench.firmware.operators.convolution import (
 )
 from edgebench.firmware.values import Array
 
-
 LARGEST_PATCH = 256
 """Inputs of a pixel that are gathered on the stack, so that they are read four at once."""
 

@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx_graphs import Sketchpad
-from programs import drawn, expected, images_for, outputs, quantized, written
+from programs import allowed, drawn, expected, images_for, outputs, quantized, written
 
 from edgebench.errors import CheckFailed, EdgebenchError
-from edgebench.firmware import GENERATORS, output_step
+from edgebench.firmware import GENERATORS
 
 F = np.float32
 
@@ -71,11 +71,11 @@ def test_floats(write: Any, plan: str) -> None:
 
 @pytest.mark.parametrize("write", [branches, fused], ids=lambda write: write.__name__)
 def test_bytes(write: Any) -> None:
-    """The int8 graph, layers and moves alike: within one step of its output."""
+    """The int8 graph, layers and moves alike: a step, and ONNX Runtime's own spread."""
     model = quantized(drawn(write))
     program, images = written(model), images_for(model, 20)
     apart = np.abs(outputs(program, images) - expected(model, images))
-    assert apart.max() <= 1.01 * output_step(program)
+    assert apart.max() <= allowed(program, model, images)
 
 
 SINGLE: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
@@ -112,9 +112,7 @@ def test_operators_one_by_one() -> None:
         model = drawn(write)
         images = images_for(model, 2)
         found = outputs(written(model), images, ["-O0"])
-        np.testing.assert_allclose(
-            found, expected(model, images), rtol=1e-4, atol=1e-5, err_msg=op
-        )
+        np.testing.assert_allclose(found, expected(model, images), rtol=1e-4, atol=1e-5, err_msg=op)
 
 
 @pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
@@ -125,7 +123,7 @@ def test_families(family: str, int8: bool) -> None:
     model = export_cases.int8(case) if int8 else export_cases.exported(case)[1]
     program, images = written(model), export_cases.images_of(case, 8)
     apart = np.abs(outputs(program, images, ["-O1"]) - expected(model, images))
-    assert apart.max() <= (1.01 * output_step(program) if int8 else 1e-5)
+    assert apart.max() <= (allowed(program, model, images) if int8 else 1e-5)
 
 
 def test_the_sanitizers_say_nothing() -> None:
