@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("families", nargs="*", default=[])
     parser.add_argument("--goals", action="store_true")
     parser.add_argument("--sanitize", action="store_true")
+    parser.add_argument("--plans", nargs="*", default=["layerwise", "streaming"])
     parser.add_argument("--images", type=int, default=100)
     arguments = parser.parse_args()
     print(HEAD)
@@ -62,16 +63,23 @@ def main() -> None:
         images = np.random.default_rng(0).normal(0, 1, (arguments.images, *shape))
         exported = to_onnx(model.eval(), shape)
         for graph in (exported, quantize(exported, images.astype(np.float32))):
-            rows(name, graph, images.astype(np.float32), cpus, sanitize=arguments.sanitize)
+            rows(
+                name,
+                graph,
+                images.astype(np.float32),
+                (cpus, arguments.plans),
+                sanitize=arguments.sanitize,
+            )
 
 
-def rows(name, graph, images, cpus, *, sanitize) -> None:
-    """Print the rows of one graph."""
+def rows(name, graph, images, which, *, sanitize) -> None:
+    """Print the rows of one graph, for each of the cpus and plans of ``which``."""
+    cpus, plans = which
     profile, constants = constant_data(graph)
     running = session(graph, threads=1, as_written=profile.dtype == "int8")
     source = running.get_inputs()[0].name
     expected = np.concatenate([running.run(None, {source: one[None]})[0] for one in images])
-    for plan in ("layerwise", "streaming") if len(cpus) == 1 else ("streaming",):
+    for plan in plans:
         try:
             program = write_program(profile, constants, plan=plan)
             for cpu in cpus:
