@@ -37,7 +37,7 @@ ORDER = (
 )
 """The order of the data: a file or room imports only what stands before it."""
 
-COMING = {"firmware"}
+COMING: set[str] = set()
 """What has its place in the order and is not built yet."""
 
 ALONE = {

@@ -38,7 +38,7 @@ from edgebench.export.inference import (
     torch_logits,
 )
 from edgebench.export.latency import HostLatency, host_latency
-from edgebench.export.naming import input_shapes, profile_named
+from edgebench.export.naming import RUN, family_model, input_shapes, profile_named
 from edgebench.export.parity import Divergence, Ladder, Limits, Rung, require_passed
 from edgebench.export.preprocessing import Preprocessing
 from edgebench.export.proving import LabelledImages, Proven, Request, prove
@@ -56,6 +56,7 @@ from edgebench.export.untrained import untrained_graph
 __all__ = [
     "COUNT",
     "OPSETS",
+    "RUN",
     "Bundle",
     "Calibration",
     "Divergence",
@@ -79,6 +80,7 @@ __all__ = [
     "count_macs",
     "difference",
     "evenly_spaced",
+    "family_model",
     "golden_vectors",
     "host_latency",
     "input_shapes",

@@ -42,7 +42,11 @@ class Parity:
 
 
 def session(
-    model: onnx.ModelProto | bytes, *, threads: int | None = None, faithful: bool = True
+    model: onnx.ModelProto | bytes,
+    *,
+    threads: int | None = None,
+    faithful: bool = True,
+    as_written: bool = False,
 ) -> ort.InferenceSession:
     """Open ``model`` in ONNX Runtime on the CPU with ``threads`` threads.
 
@@ -51,7 +55,8 @@ def session(
 
     ``faithful`` keeps int8 in int8: by default ONNX Runtime shifts it to uint8 for the kernels of
     x86, which on a processor without VNNI saturate their sums in 16 bits, as no device does.
-    Without it, a model runs as a user's plain session runs it.
+    Without it, a model runs as a user's plain session runs it. ``as_written`` runs the nodes of the
+    file one by one, none fused: the arithmetic that the graph itself states.
     """
     import onnxruntime as ort
 
@@ -63,6 +68,8 @@ def session(
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 4
+    if as_written:
+        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if faithful:
         settings.add_session_config_entry("session.qdqisint8allowed", "1")
     return ort.InferenceSession(content, settings, providers=["CPUExecutionProvider"])

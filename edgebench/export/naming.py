@@ -74,14 +74,7 @@ def _family(
     from edgebench.models import MODELS
     from edgebench.registry import active_options, bind
 
-    if name not in MODELS:
-        raise EdgebenchError(
-            unknown("model family", name, MODELS) + "; nor is it a file, or a run (study:number)"
-        )
-    if len(shape) != 3:
-        raise EdgebenchError(
-            f"the input of a family is CxHxW, not {len(shape)} sizes; for example 3x32x32"
-        )
+    channels, height, width = _family_name(name, shape)
     family = MODELS[name]
     given = {key.removeprefix("model."): value for key, value in options.items()}
     known = active_options(family, given)
@@ -92,8 +85,23 @@ def _family(
             mistakes.append(f"{key}: {rule}")
     if mistakes:
         raise EdgebenchError(*mistakes)
-    network = family(shape, classes, **bind(family, given))
-    return untrained_graph(network, shape, softmax=softmax)
+    network = family((channels, height, width), classes, **bind(family, given))
+    return untrained_graph(network, (channels, height, width), softmax=softmax)
+
+
+def _family_name(name: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return the shape of an image for a family; raises EdgebenchError on what is neither."""
+    from edgebench.models import MODELS
+
+    if name not in MODELS:
+        raise EdgebenchError(
+            unknown("model family", name, MODELS) + "; nor is it a file, or a run (study:number)"
+        )
+    if len(shape) != 3:
+        raise EdgebenchError(
+            f"the input of a family is CxHxW, not {len(shape)} sizes; for example 3x32x32"
+        )
+    return shape[0], shape[1], shape[2]
 
 
 def input_shapes(texts: tuple[str, ...]) -> tuple[tuple[int, ...] | None, Shapes]:
@@ -125,3 +133,23 @@ def _shape(size: str, text: str) -> tuple[int, ...]:
             f"--input: '{text}' is no shape; write sizes such as 3x32x32, or NAME=1x3x32x32"
         )
     return sizes
+
+
+def family_model(name: str, options: Mapping[str, Any], shape: tuple[int, ...]) -> Any:
+    """Return a family with random weights, of a fixed seed, as an ONNX model that can be run.
+
+    Raises:
+        EdgebenchError: No family has that name, or an option does not suit it.
+    """
+    import torch
+
+    from edgebench.export.conversion import to_onnx
+    from edgebench.models import MODELS
+    from edgebench.registry import bind
+
+    channels, height, width = _family_name(name, shape)
+    given = {key.removeprefix("model."): value for key, value in options.items()}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = MODELS[name]((channels, height, width), 10, **bind(MODELS[name], given)).eval()
+    return to_onnx(network, (channels, height, width))

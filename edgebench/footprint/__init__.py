@@ -9,6 +9,17 @@ from edgebench.footprint.explain import costliest, draw, living_at_peak, peak_la
 from edgebench.footprint.fit import Fit
 from edgebench.footprint.latency import Latency, NoLatency, estimate, latency_refusal, work_units
 from edgebench.footprint.measure import Footprint, Layer, measure, require_known
+from edgebench.footprint.rows import (
+    STYLES,
+    FirmwarePlan,
+    Group,
+    Layout,
+    Network,
+    Stage,
+    Window,
+    firmware_plan,
+    firmware_rom,
+)
 from edgebench.footprint.targets import (
     TARGETS,
     Target,
@@ -18,17 +29,26 @@ from edgebench.footprint.targets import (
 
 __all__ = [
     "CONVENTIONS",
+    "STYLES",
     "TARGETS",
     "Convention",
+    "FirmwarePlan",
     "Fit",
     "Footprint",
+    "Group",
     "Latency",
     "Layer",
+    "Layout",
+    "Network",
     "NoLatency",
+    "Stage",
     "Target",
+    "Window",
     "costliest",
     "draw",
     "estimate",
+    "firmware_plan",
+    "firmware_rom",
     "latency_refusal",
     "living_at_peak",
     "load_target",

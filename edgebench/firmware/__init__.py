@@ -1,0 +1,41 @@
+"""Firmware: from the operators of a model to C99 that is compiled, run and measured.
+
+`write_program` turns a profile and its constants into one source file and one header by the plan
+of `edgebench.footprint`.
+"""
+
+from edgebench.firmware.compiling import Built, build
+from edgebench.firmware.cpus import CPUS, Cpu
+from edgebench.firmware.delivery import check_writable, deliver
+from edgebench.firmware.measuring import (
+    KEYS,
+    Measurement,
+    measure_program,
+    output_step,
+    run_on_host,
+)
+from edgebench.firmware.naming import DTYPES, Named, named, reference
+from edgebench.firmware.operators import GENERATORS, Generator
+from edgebench.firmware.writing import Program, write_program
+
+__all__ = [
+    "CPUS",
+    "DTYPES",
+    "GENERATORS",
+    "KEYS",
+    "Built",
+    "Cpu",
+    "Generator",
+    "Measurement",
+    "Named",
+    "Program",
+    "build",
+    "check_writable",
+    "deliver",
+    "measure_program",
+    "named",
+    "output_step",
+    "reference",
+    "run_on_host",
+    "write_program",
+]

@@ -1,0 +1,4 @@
+static float minimum_f32(float a, float b)
+{
+    return a < b ? a : b;
+}

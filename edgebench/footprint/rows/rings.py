@@ -1,0 +1,82 @@
+"""A chain of stages that run row by row: in which order, and how many rows each ring must hold.
+
+The stage nearest to the end that can run does, so that rows are consumed as soon as they are there
+and nothing is computed twice. The firmware follows the same rule, so what is counted here is what
+it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from edgebench.footprint.rows.stages import Network, Stage, Window
+
+
+def rings(network: Network, first: int, last: int) -> dict[str, int]:
+    """Return the rows that each tensor inside the chain ``first`` to ``last`` (excluded) needs.
+
+    A tensor is inside where the chain makes it and nothing behind the chain reads it.
+    """
+    chain = network.stages[first:last]
+    made = {stage.target: place for place, stage in enumerate(chain)}
+    later = {name for stage in network.stages[last:] for name in stage.sources}
+    later |= {network.root(name) for name in network.profile.outputs}
+    return _Run(network, chain, made).sizes(later)
+
+
+class _Run:
+    """The steps that each stage of a chain has done, and the widest each ring has been."""
+
+    def __init__(self, network: Network, chain: Sequence[Stage], made: Mapping[str, int]) -> None:
+        self.chain = chain
+        self.made = made
+        self.done = [0] * len(chain)
+        self.heights = {name: network.height(name) for stage in chain for name in stage.sources}
+        self.readers: dict[str, list[int]] = {name: [] for name in made}
+        for place, stage in enumerate(chain):
+            for name in stage.sources:
+                if name in made:
+                    self.readers[name].append(place)
+
+    def sizes(self, later: AbstractSet[str]) -> dict[str, int]:
+        """Run the chain to its end and return the rows of each tensor that is inside."""
+        widest = dict.fromkeys((n for n in self.made if n not in later and self.readers[n]), 0)
+        last = len(self.chain) - 1
+        while self.done[last] < _window(self.chain[last]).steps:
+            place = next(one for one in range(last, -1, -1) if self._can_run(one))
+            name = self.chain[place].target
+            if name in widest:
+                widest[name] = max(widest[name], self._complete(place) - self._oldest(name) + 1)
+            self.done[place] += 1
+        return widest
+
+    def _can_run(self, place: int) -> bool:
+        """Tell whether the rows that a stage needs next are there."""
+        stage, row = self.chain[place], self.done[place]
+        window = _window(stage)
+        if row >= window.steps:
+            return False
+        return all(
+            self._complete(self.made[name]) >= window.needed(row, self.heights[name])[1]
+            for name in stage.sources
+            if name in self.made
+        )
+
+    def _complete(self, place: int) -> int:
+        """Return how many rows a stage has completed."""
+        return self.done[place] // _window(self.chain[place]).per_row
+
+    def _oldest(self, name: str) -> int:
+        """Return the first row of ``name`` that some stage will still read."""
+        rows = [
+            window.needed(self.done[place], self.heights[name])[0]
+            for place in self.readers[name]
+            if self.done[place] < (window := _window(self.chain[place])).steps
+        ]
+        return min([*rows, self._complete(self.made[name])])
+
+
+def _window(stage: Stage) -> Window:
+    assert stage.window is not None  # noqa: S101 - a chain is made of stages that have one
+    return stage.window
