@@ -162,6 +162,11 @@ def view_state(record: StudyRecord) -> dict[str, Any]:
     """Return the UI's state: our columns, sorted by accuracy, and accuracy against each cost."""
     shown = metrics_shown(record)
     section = "trade-offs"
+    costs = [
+        cost
+        for cost in charted(record.dtype)
+        if any(cost.name in row.metrics for row in record.rows)
+    ]
     charts = [
         {
             "uuid": f"trade-off-{index}",
@@ -174,7 +179,7 @@ def view_state(record: StudyRecord) -> dict[str, Any]:
             "yaxis": {"key": shown[0], "type": "METRIC"},
             "tooltipDataKeys": [],
         }
-        for index, cost in enumerate(charted(record.dtype))
+        for index, cost in enumerate(costs)
     ]
     return {
         "searchFilter": TRIALS,

@@ -226,12 +226,12 @@ def networks(draw: st.DrawFn) -> Profile:
 @given(networks())
 @settings(deadline=None, max_examples=60)
 def test_no_convention_goes_below_the_bound(found: Profile) -> None:
-    """The bound is the least; every plan holds what lives; the counts do not depend on it."""
+    """The bound is the least for whole tensors; the counts do not depend on the convention."""
     bound = measure(found, "bound")
     assert bound.exact
     for name in CONVENTIONS:
         other = measure(found, name)
-        assert other.activations_bytes >= bound.activations_bytes
+        assert CONVENTIONS[name].in_rows or other.activations_bytes >= bound.activations_bytes
         assert (other.macc, other.parameters) == (bound.macc, bound.parameters)
 
 
@@ -440,13 +440,14 @@ def test_a_bound_promises_nothing() -> None:
 
 @pytest.mark.parametrize("name", CONVENTIONS)
 def test_no_upper_figure_is_below_its_figure(name: str) -> None:
-    """Where there is one; a bound has none."""
+    """Where there is one; what has none promises nothing, on however large a board."""
     found = measure(reference("gap"), name)
     pairs = [(found.rom_bytes, found.rom_upper_bytes), (found.ram_bytes, found.ram_upper_bytes)]
-    if name == "bound":
-        assert [upper for _, upper in pairs] == [None, None]
-    else:
-        assert all(upper is not None and figure <= upper for figure, upper in pairs)
+    assert all(upper is None or figure <= upper for figure, upper in pairs)
+    promised = all(upper is not None for _, upper in pairs)
+    verdict = Target("huge", 10**9, 10**9).check(found).verdict
+    assert verdict.value == ("fits" if promised else "may fit")
+    assert promised or name not in ("st", "st-7.3", "st-8.1", "st-core3", "tflm")
 
 
 @given(st.integers(0, 10**7), st.integers(0, 10**6))

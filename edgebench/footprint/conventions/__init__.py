@@ -92,6 +92,8 @@ class Convention:
         runtime: Bytes of the runtime's own objects in RAM.
         complexity: How operations are charged.
         errors: What was measured of its figures; () where nothing was.
+        in_rows: Whether a tensor may exist in part, a few rows at a time: such an arena may be
+            smaller than the least that holds whole tensors.
     """
 
     name: str
@@ -105,6 +107,7 @@ class Convention:
     runtime: Callable[[Schedule], Estimate]
     complexity: Complexity
     errors: tuple[MeasuredError, ...] = ()
+    in_rows: bool = False
 
 
 CONVENTIONS: Registry[Convention] = Registry("convention", package=__name__)

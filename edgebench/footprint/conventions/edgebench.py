@@ -52,5 +52,6 @@ CONVENTIONS.add(
         code=_code,
         runtime=lambda plan: Estimate(0, 0),  # noqa: ARG005 - nothing runs beside the stages
         complexity=COMPLEXITY,
+        in_rows=True,
     ),
 )

@@ -8,7 +8,8 @@ compiled has the bytes that the plan has.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgebench.errors import EdgebenchError, unknown
@@ -57,8 +58,8 @@ def firmware_plan(profile: Profile, style: str = "streaming") -> FirmwarePlan:
     if style not in STYLES:
         raise EdgebenchError(unknown("plan", style, STYLES))
     found = network(profile)
-    costs = _Costs(found)
-    cuts = list(range(len(found.stages) + 1)) if style == "layerwise" else _cuts(costs)
+    streams = style == "streaming"
+    cuts = _cuts(_Costs(found)) if streams else list(range(len(found.stages) + 1))
     groups = tuple(
         Group(first, last, _rings(found, first, last)) for first, last in itertools.pairwise(cuts)
     )
@@ -75,53 +76,66 @@ def _rings(found: Network, first: int, last: int) -> dict[str, int]:
 
 
 class _Costs:
-    """The bytes that exist while a chain runs: what the search for chains compares."""
+    """The bytes that exist while a chain runs: what the search for chains compares.
+
+    The rows of a ring are those of the longest chains: a shorter one needs no more.
+    """
 
     def __init__(self, found: Network) -> None:
-        stages = found.stages
-        self.count = len(stages)
         self.network = found
         self.size = sizes(found)
-        self.born = {found.root(name): -1 for name in found.profile.inputs}
-        self.born |= {name: i for i, stage in enumerate(stages) for name in stage.targets}
-        self.dies = dict(self.born)
-        for index, stage in enumerate(stages):
-            self.dies |= dict.fromkeys(stage.sources, index)
-        self.dies |= {found.root(name): self.count for name in found.profile.outputs}
-        self.runs = self._runs()
+        self.born: dict[str, int] = {found.root(name): -1 for name in found.profile.inputs}
+        self.born |= {n: i for i, stage in enumerate(found.stages) for n in stage.targets}
+        self.dying: list[list[str]] = [[] for _ in found.stages]
+        for name, dies in found.dies.items():
+            if 0 <= dies < len(found.stages):
+                self.dying[dies].append(name)
+        self.alive = list(self._alive())
+        self.ends = self._ends()
         self.ring = dict(self.size)
-        for first, last in self.runs:
-            for name, rows in rings(found, first, last).items():
-                self.ring[name] = min(self.size[name], self.size[name] // found.height(name) * rows)
+        for first, end in enumerate(self.ends):
+            begins = first == 0 or self.ends[first - 1] != end or first % (LONGEST // 2) == 0
+            last = min(end, first + LONGEST)
+            if last - first > 1 and begins:
+                for name, rows in rings(found, first, last).items():
+                    size = self.size[name] // found.height(name) * rows
+                    self.ring[name] = min(self.size[name], size)
 
-    def _runs(self) -> list[tuple[int, int]]:
-        """Return the longest runs of stages that can be one chain."""
-        found: list[tuple[int, int]] = []
-        first = 0
-        stages = self.network.stages
-        for index, stage in enumerate(stages):
-            if stage.window is None or not stage.streams:
-                if index - first > 1:
-                    found.append((first, index))
-                first = index + 1
-        if self.count - first > 1:
-            found.append((first, self.count))
-        return found
+    def _alive(self) -> Iterator[int]:
+        """Yield the bytes that live at each stage and were made before it."""
+        total = sum(size for name, size in self.size.items() if self.born.get(name) == -1)
+        total -= sum(self.size[n] for n, dies in self.network.dies.items() if dies == -1)
+        for stage, dying in zip(self.network.stages, self.dying, strict=True):
+            yield total
+            total += sum(self.size[name] for name in stage.targets)
+            total -= sum(self.size[name] for name in dying)
 
-    def of(self, first: int, last: int) -> int:
-        """Return the bytes that exist while the stages ``first`` to ``last`` (excluded) run."""
-        total = 0
-        for name, born in self.born.items():
-            dies = self.dies[name]
-            if born >= last or dies < first:
-                continue
-            inside = born >= first and dies < last
-            total += self.ring[name] if inside and last - first > 1 else self.size[name]
-        if last - first == 1:
-            stage = self.network.stages[first]
-            if stage.in_place and self.dies[stage.sources[0]] == first:
-                total -= self.size[stage.target]
-        return total
+    def _ends(self) -> list[int]:
+        """Return for each stage where the longest chain that begins with it ends (excluded)."""
+        ends: list[int] = []
+        for place in range(len(self.network.stages) - 1, -1, -1):
+            runs_on = bool(ends) and self._chains(place) and self._chains(place + 1)
+            ends.append(ends[-1] if runs_on else place + 1)
+        return ends[::-1]
+
+    def _chains(self, place: int) -> bool:
+        stage = self.network.stages[place]
+        return stage.window is not None and stage.streams
+
+    def of(self, first: int) -> Iterator[tuple[int, int]]:
+        """Yield the end (excluded) of each chain that begins at ``first``, and its bytes."""
+        stages, total = self.network.stages, self.alive[first]
+        for last in range(first + 1, min(self.ends[first], first + LONGEST) + 1):
+            stage = stages[last - 1]
+            total += sum(self.size[name] for name in stage.targets)
+            if last - first == 1:
+                dies = self.network.dies[stage.sources[0]] if stage.in_place else None
+                yield last, total - (self.size[stage.target] if dies == first else 0)
+            for name in self.dying[last - 1]:
+                if self.born[name] >= first:
+                    total -= self.size[name] - self.ring[name]
+            if last - first > 1:
+                yield last, total
 
 
 def sizes(found: Network) -> dict[str, int]:
@@ -137,23 +151,15 @@ def sizes(found: Network) -> dict[str, int]:
 
 def _cuts(costs: _Costs) -> list[int]:
     """Return the ends of the chains whose largest needs least; of equal ones the shortest."""
-    chained = {
-        (first, last)
-        for start, end in costs.runs
-        for first in range(start, end)
-        for last in range(first + 2, min(end, first + LONGEST) + 1)
-    }
-    best: list[tuple[int, int, int]] = [(0, 0, 0)]  # peak, the bytes of all groups, first stage
-    for last in range(1, costs.count + 1):
-        options = []
-        for first in range(max(0, last - LONGEST), last):
-            if last - first > 1 and (first, last) not in chained:
-                continue
-            cost = costs.of(first, last)
-            peak, total, _ = best[first]
-            options.append((max(peak, cost), total + cost * (last - first), first))
-        best.append(min(options))
-    cuts = [costs.count]
+    count = len(costs.network.stages)
+    # Of the best way to each place: its peak, the bytes of all its groups, its last group's first.
+    best: list[tuple[int, int, int]] = [(0, 0, 0)] + [(sys.maxsize, 0, 0)] * count
+    for first in range(count):
+        peak, total, _ = best[first]
+        for last, cost in costs.of(first):
+            option = (max(peak, cost), total + cost * (last - first), first)
+            best[last] = min(best[last], option)
+    cuts = [count]
     while cuts[-1]:
         cuts.append(best[cuts[-1]][2])
     return cuts[::-1]
@@ -183,12 +189,19 @@ def _arena(found: Network, groups: tuple[Group, ...]) -> Plan:
     buffers = [
         Buffer(name, most[name], first[name], last[name]) for name in born if name not in shared
     ]
-    steps = range(-1, len(groups) + 1)
-    target = max((sum(b.size for b in buffers if b.first <= s <= b.last) for s in steps), default=0)
-    placed = overlapping(buffers, {}, target, alignment=ALIGNMENT)
+    placed = overlapping(buffers, {}, _living(buffers, len(groups)), alignment=ALIGNMENT)
     offsets = {name: placed.offsets[shared.get(name, name)] for name in born}
     everything = [Buffer(name, size[name], born[name], dies[name]) for name in born]
     return Plan(everything, offsets, placed.peak)
+
+
+def _living(buffers: Sequence[Buffer], steps: int) -> int:
+    """Return the most bytes that live at one step: no plan needs less."""
+    change = [0] * (steps + 3)
+    for one in buffers:
+        change[one.first + 1] += one.size
+        change[one.last + 2] -= one.size
+    return max(itertools.accumulate(change))
 
 
 def _shared(found: Network, groups: tuple[Group, ...], dies: Mapping[str, int]) -> dict[str, str]:

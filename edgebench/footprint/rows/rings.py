@@ -7,8 +7,7 @@ it needs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence
 
 from edgebench.footprint.rows.stages import Network, Stage, Window
 
@@ -20,9 +19,8 @@ def rings(network: Network, first: int, last: int) -> dict[str, int]:
     """
     chain = network.stages[first:last]
     made = {stage.target: place for place, stage in enumerate(chain)}
-    later = {name for stage in network.stages[last:] for name in stage.sources}
-    later |= {network.root(name) for name in network.profile.outputs}
-    return _Run(network, chain, made).sizes(later)
+    inside = [name for name in made if network.dies[name] < last]
+    return _Run(network, chain, made).sizes(inside)
 
 
 class _Run:
@@ -39,16 +37,17 @@ class _Run:
                 if name in made:
                     self.readers[name].append(place)
 
-    def sizes(self, later: AbstractSet[str]) -> dict[str, int]:
+    def sizes(self, inside: Iterable[str]) -> dict[str, int]:
         """Run the chain to its end and return the rows of each tensor that is inside."""
-        widest = dict.fromkeys((n for n in self.made if n not in later and self.readers[n]), 0)
-        last = len(self.chain) - 1
+        widest = dict.fromkeys((name for name in inside if self.readers[name]), 0)
+        nearest = last = len(self.chain) - 1
         while self.done[last] < _window(self.chain[last]).steps:
-            place = next(one for one in range(last, -1, -1) if self._can_run(one))
+            place = next(one for one in range(nearest, -1, -1) if self._can_run(one))
             name = self.chain[place].target
             if name in widest:
                 widest[name] = max(widest[name], self._complete(place) - self._oldest(name) + 1)
             self.done[place] += 1
+            nearest = max([place, *self.readers[name]])  # nothing changed for those behind
         return widest
 
     def _can_run(self, place: int) -> bool:

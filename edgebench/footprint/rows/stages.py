@@ -7,6 +7,7 @@ are rings of a few rows.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -92,6 +93,17 @@ class Network:
     def root(self, name: str) -> str:
         """Return the tensor whose memory ``name`` is."""
         return self.memory.get(name, name)
+
+    @functools.cached_property
+    def dies(self) -> Mapping[str, int]:
+        """Return the last stage that makes or reads each piece of memory, by its place.
+
+        An input that nothing reads dies at -1; an output lives to the end, one place behind all.
+        """
+        found = {self.root(name): -1 for name in self.profile.inputs}
+        for place, stage in enumerate(self.stages):
+            found |= dict.fromkeys((*stage.targets, *stage.sources), place)
+        return found | {self.root(name): len(self.stages) for name in self.profile.outputs}
 
     def height(self, name: str) -> int:
         """Return how many rows a piece of memory has."""

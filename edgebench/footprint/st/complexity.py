@@ -43,6 +43,8 @@ def macc(profile: Profile, operator: Operator) -> int | None:
         return operator.macs + (bias.elements if bias else 0)
     if kind in _FREE or (kind == "resize" and _takes_nearest(operator)):
         return 0
+    if operator.op == "Identity":  # a move that a plan of ours adds computes nothing
+        return 0
     reduces = kind in ("reduce", "argmax")
     factor = _INPUT_FACTORS.get(operator.op) if reduces else _output_factor(operator)
     elements = profile.tensors[(operator.inputs if reduces else operator.outputs)[0]].elements
