@@ -25,20 +25,20 @@ Last printed, for 995b048 and for the commit before the one that wrote this::
                          > training > augmentation > data > registry > errors)
     arrows between rooms 126
 
-    2026-11-24, issue 10
-    modules              204
-    code lines           15,945
-    median module        62.5
-    largest module       287 (edgebench/search/sampler.py)
-    functions            1,326
+    2026-11-24, issues 10, 11, 12 and 18
+    modules              261
+    code lines           21,293
+    median module        65
+    largest module       317 (edgebench/profiling/tflite_operators.py)
+    functions            1,749
     median function      6
-    90th percentile      19
-    largest function     59 (edgebench/tracking/views.py:158 view_state)
-    tests / code         0.76 (12,076 lines)
-    rooms                19
-    floors               11 (cli > search > tracking > trial > space > training > data > record
-                         > metrics > registry > errors)
-    arrows between rooms 85
+    90th percentile      20
+    largest function     64 (edgebench/tracking/views.py:161 view_state)
+    tests / code         0.69 (14,776 lines)
+    rooms                21
+    floors               12 (cli > search > tracking > trial > space > analysis > training
+                         > data > record > metrics > registry > errors)
+    arrows between rooms 99
 """
 
 from __future__ import annotations
