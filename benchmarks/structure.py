@@ -33,7 +33,7 @@ Last printed, for 995b048 and for the commit before the one that wrote this::
     functions            1,749
     median function      6
     90th percentile      20
-    largest function     64 (edgebench/tracking/views.py:161 view_state)
+    largest function     63 (edgebench/cli/firmware.py:61 command)
     tests / code         0.69 (14,776 lines)
     rooms                21
     floors               12 (cli > search > tracking > trial > space > analysis > training

@@ -35,6 +35,7 @@ LOG = logging.getLogger(__name__)
 TRIALS = "tags.kind = 'trial'"
 VIEW = "edgebench"  # the key of the saved view: one a study, rewritten as it goes
 NOTE_TAG = "mlflow.note.content"
+SECTION = "trade-offs"  # of the charts
 LONGEST_NOTE = 18_000  # characters; MLflow refuses an experiment tag of more than 20,000
 
 
@@ -158,29 +159,32 @@ def save_view(client: MlflowClient, experiment_id: str, record: StudyRecord) -> 
     client.set_experiment_tag(experiment_id, tag, json.dumps(view))
 
 
-def view_state(record: StudyRecord) -> dict[str, Any]:
-    """Return the UI's state: our columns, sorted by accuracy, and accuracy against each cost."""
-    shown = metrics_shown(record)
-    section = "trade-offs"
+def _charts(record: StudyRecord, accuracy: str) -> list[dict[str, Any]]:
+    """Return a scatter of accuracy against each cost that some row of the study has."""
     costs = [
         cost
         for cost in charted(record.dtype)
         if any(cost.name in row.metrics for row in record.rows)
     ]
-    charts = [
+    return [
         {
             "uuid": f"trade-off-{index}",
             "type": "SCATTER",
-            "metricSectionId": section,
+            "metricSectionId": SECTION,
             "runsCountToCompare": 100,
             "deleted": False,
             "isGenerated": False,
             "xaxis": {"key": cost.name, "type": "METRIC"},
-            "yaxis": {"key": shown[0], "type": "METRIC"},
+            "yaxis": {"key": accuracy, "type": "METRIC"},
             "tooltipDataKeys": [],
         }
         for index, cost in enumerate(costs)
     ]
+
+
+def view_state(record: StudyRecord) -> dict[str, Any]:
+    """Return the UI's state: our columns, sorted by accuracy, and accuracy against each cost."""
+    shown = metrics_shown(record)
     return {
         "searchFilter": TRIALS,
         "orderByKey": f"metrics.`{shown[0]}`",
@@ -198,10 +202,10 @@ def view_state(record: StudyRecord) -> dict[str, Any]:
         "runsHidden": [],
         "runsVisibilityMap": {},
         "runsHiddenMode": "SHOWALL",
-        "compareRunCharts": charts,
+        "compareRunCharts": _charts(record, shown[0]),
         "compareRunSections": [
             {
-                "uuid": section,
+                "uuid": SECTION,
                 "name": "Trade-offs",
                 "display": True,
                 "isReordered": True,
