@@ -302,8 +302,8 @@ def residual(operators: int) -> Profile:
 def test_the_time_grows_with_the_operators(name: str) -> None:
     """Ten times the operators take no hundred times as long: nothing is quadratic.
 
-    10,000 operators take 1.4 s under the default convention; the limit leaves room for a machine
-    that does other things as well. Processor time: the clock counts those too.
+    The limit leaves room for a machine that does other things as well; processor time, since the
+    clock counts those too.
     """
     found = residual(10_000)
     assert len(found.operators) == 10_001
@@ -447,7 +447,7 @@ def test_no_upper_figure_is_below_its_figure(name: str) -> None:
     promised = all(upper is not None for _, upper in pairs)
     verdict = Target("huge", 10**9, 10**9).check(found).verdict
     assert verdict.value == ("fits" if promised else "may fit")
-    assert promised or name not in ("st", "st-7.3", "st-8.1", "st-core3", "tflm")
+    assert promised or name in ("bound", "edgebench")
 
 
 @given(st.integers(0, 10**7), st.integers(0, 10**6))
