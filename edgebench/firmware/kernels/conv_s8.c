@@ -54,7 +54,7 @@ KERNEL conv_s8_tile(const conv_s8_t *c, const int8_t *const *rows, int left, int
                 p1 = conv_s8_pixel(c, row, left + ahead + kx * c->dilation_w);
             }
             end = w + 8 * (length / 4);
-#if DUAL_MAC && defined(__OPTIMIZE__)
+#if DUAL_MAC && defined(__OPTIMIZE__) && !defined(PLAIN_LOOPS)
             if (w != end) {
                 uint32_t x, y, e, f, u, v; /* 23 instructions for 16 products */
                 __asm__ volatile(
