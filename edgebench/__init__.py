@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from edgebench import export
     from edgebench.footprint import CONVENTIONS, Footprint, Target
+    from edgebench.metrics import Dtype
     from edgebench.profiling import Profile
     from edgebench.record import Scalar, StudyRecord
     from edgebench.search import Event
@@ -61,6 +62,7 @@ def profile(
     options: Mapping[str, Scalar] | None = None,
     classes: int | None = None,
     softmax: bool = False,
+    dtype: Dtype | None = None,
     allow_unknown: bool = False,
     tracking_uri: str | None = None,
 ) -> Footprint:
@@ -71,8 +73,8 @@ def profile(
     (373386, 1508384, False)
 
     Args:
-        model: An ONNX file or model, a run (its id, ``STUDY:NUMBER``, ``STUDY:best``), the name of
-            a model family, or a PyTorch module (which needs ``input``).
+        model: An ONNX file or model, a hand-over's folder, a run (its id, ``STUDY:NUMBER``,
+            ``STUDY:best``), the name of a family, or a PyTorch module (which needs ``input``).
         convention: How to count: one of ``CONVENTIONS``.
         target: A listed board, a YAML file, or a `Target`; the result then has ``.target.fits``.
         input: C, H, W of a family (default 3x32x32) or a module, or the sizes that an ONNX file
@@ -81,6 +83,8 @@ def profile(
         options: Of a family, as in ``{"width": 32}``.
         classes: Of a family; 10 by default.
         softmax: End a family's network in a softmax.
+        dtype: Of a run, a hand-over or a family: ``"float32"`` or ``"int8"``; of a run, by default
+            what its study deploys.
         allow_unknown: Accept operators without a rule: the figures are then a lower bound, and
             ``.unknown`` names the operators.
         tracking_uri: Where runs are; ``mlruns/`` by default.
@@ -103,6 +107,7 @@ def profile(
         options=options or {},
         classes=classes,
         softmax=softmax,
+        dtype=dtype,
         tracking_uri=tracking_uri,
     )
     footprint = measure(found, convention, model=name, target=board)
@@ -243,6 +248,7 @@ def _read(
     options: Mapping[str, Scalar],
     classes: int | None,
     softmax: bool,
+    dtype: Dtype | None,
     tracking_uri: str | None,
 ) -> tuple[str | None, Profile]:
     """Return the name and the operators of whatever names a model, or is one."""
@@ -253,10 +259,10 @@ def _read(
     from edgebench import profiling
     from edgebench.export import input_shapes, profile_named, untrained_graph
 
-    def fetch(run: str) -> Path:
+    def fetch(run: str, dtype: Dtype | None) -> Path:
         from edgebench.tracking import fetch_onnx
 
-        return fetch_onnx(run, tracking_uri=tracking_uri)
+        return fetch_onnx(run, dtype, tracking_uri=tracking_uri)
 
     image, named = input_shapes((inputs,)) if isinstance(inputs, str) else (None, {})
     if isinstance(inputs, tuple):
@@ -267,6 +273,7 @@ def _read(
         return str(model), profile_named(
             str(model),
             fetch,
+            dtype=dtype,
             options=options,
             image=image,
             inputs=named,

@@ -8,6 +8,7 @@ read from here: a new figure is one row.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -138,6 +139,18 @@ _add(
         "test/accuracy", "test accuracy", "share", "maximize", "test", shown=True, binomial=True
     ).in_both(),
 )  # fmt: skip
+# Of `edgebench.scores`: what an accuracy hides where classes are uneven.
+for _score, _title in (
+    ("balanced_accuracy", "balanced accuracy"),
+    ("recall_worst", "worst recall"),
+    ("macro_f1", "macro F1"),
+):
+    _add(
+        *Metric(
+            f"val/{_score}", _title, "share", "maximize", "validation", searched=True
+        ).in_both(),
+        *Metric(f"test/{_score}", f"test {_title}", "share", "maximize", "test").in_both(),
+    )
 for _cost in (
     Metric("footprint/macs", "MACs", "count"),
     Metric("footprint/macc", "MACC", "count", shown=True, charted=True),
@@ -175,8 +188,28 @@ for _figure in (
     _add(*_figure.in_both())
 
 
+def _recall(name: str) -> Metric | None:
+    """Return the row of the recall of one class, ``val/recall/cat``; None for another name."""
+    found = re.fullmatch(f"(val|test)/recall({INT8})?/(.+)", name)
+    if found is None:
+        return None
+    part, suffix, class_name = found.groups()
+    split: Split = "validation" if part == "val" else "test"
+    dtype, title = ("int8", " int8") if suffix else ("float32", "")
+    return Metric(
+        name,
+        f"{'' if part == 'val' else 'test '}recall of {class_name}{title}",
+        "share",
+        "maximize",
+        split,
+        dtype,  # type: ignore[arg-type]  # one of the two
+        twin=f"{part}/recall{'' if suffix else INT8}/{class_name}",
+        searched=part == "val",
+    )
+
+
 def searched() -> tuple[str, ...]:
-    """Return the names of the figures that may be objectives."""
+    """Return the names of the figures that may be objectives; ``val/recall/CLASS`` may be too."""
     return tuple(name for name, metric in METRICS.items() if metric.searched)
 
 
@@ -220,4 +253,4 @@ def in_dtype(name: str, dtype: Dtype) -> str:
 
 def metric_of(name: str) -> Metric:
     """Return the row of a figure; one that the table does not know reads as a plain number."""
-    return METRICS[name] if name in METRICS else Metric(name, name)
+    return METRICS[name] if name in METRICS else _recall(name) or Metric(name, name)

@@ -22,6 +22,7 @@ from edgebench.models import MODELS
 from edgebench.profiling import profile
 from edgebench.record import Opening, State
 from edgebench.registry import bind
+from edgebench.scores import counted, scored
 from edgebench.space import INT8, Budget, TrialConfig
 from edgebench.training import Observer, TrainingFailed, train
 
@@ -215,6 +216,7 @@ def run(
             model, dataset, config.recipe, device=device, seed=config.seed, observers=observers
         )
         metrics["val/accuracy_best"] = training.best_accuracy
+        metrics |= _further(scored(training.counts, dataset.classes, "val"))
         metrics["val/epoch_best"] = training.best_epoch
         metrics["time/train_s"] = training.seconds
         outcome = replace(
@@ -233,6 +235,11 @@ def run(
         onnx=proven.onnx,
         onnx_int8=proven.onnx_int8,
     )
+
+
+def _further(scores: Mapping[str, float]) -> dict[str, float]:
+    """Leave out the accuracy: the name is that of each epoch's, the best one has its own."""
+    return {name: value for name, value in scores.items() if name != "val/accuracy"}
 
 
 def _audited(model: nn.Module, dataset: Dataset, ours: int) -> int:
@@ -268,7 +275,8 @@ def _proven(model: nn.Module, dataset: Dataset, gate: Gate, *, int8: bool) -> Ou
     quantized = None
     if proven.choice is not None:
         _same_footprint(proven.choice.model, gate, INT8)
-        metrics[f"val/accuracy{INT8}"] = proven.choice.accuracy
+        counts = counted(validation.labels, proven.choice.predicted, len(dataset.classes))
+        metrics |= scored(counts, dataset.classes, "val", INT8)
         quantized = export.serialize(proven.choice.model)
     exported = export.serialize(proven.float_model)
     return Outcome(State.FINISHED, metrics=metrics, onnx=exported, onnx_int8=quantized)
@@ -290,13 +298,19 @@ def preprocessing(dataset: Dataset) -> export.Preprocessing:
     return export.Preprocessing(dataset.mean, dataset.std, dataset.classes)
 
 
-def judge(model: bytes, config: TrialConfig, data_dir: Path, opening: Opening) -> float:
-    """Return the accuracy of an exported model on the test split, whose opening is recorded."""
+def judge(
+    model: bytes, config: TrialConfig, data_dir: Path, opening: Opening, suffix: str = ""
+) -> dict[str, float]:
+    """Return the scores of an exported model on the test split, whose opening is recorded.
+
+    By the names of the record: ``test/accuracy`` and so on, with ``suffix``.
+    """
     dataset = dataset_of(config, data_dir)
     test = dataset.open_test(opening)
     images = preprocessing(dataset).apply(test.images.numpy())
-    logits = export.onnx_logits(model, images)
-    return float((logits.argmax(1) == test.labels.numpy()).mean())
+    predicted = export.onnx_logits(model, images).argmax(1)
+    counts = counted(test.labels.numpy(), predicted, len(dataset.classes))
+    return scored(counts, dataset.classes, "test", suffix)
 
 
 def _checkpoint(model: nn.Module) -> bytes:

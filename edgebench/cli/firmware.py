@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgebench.cli._model import dtype_option, fetch_from, tracking_option
 from edgebench.errors import CheckFailed
 from edgebench.units import Bytes, Count, shortened
 
 if TYPE_CHECKING:
     from edgebench.firmware import Measurement
+    from edgebench.metrics import Dtype
 
 FORMATS = ("table", "markdown", "csv", "json")
 
@@ -32,7 +34,7 @@ FORMATS = ("table", "markdown", "csv", "json")
     help="streaming keeps rows of chained layers in rings; layerwise runs one layer "
     "after the other.",
 )
-@click.option("--dtype", help="float32 or int8; by default as the model is.")
+@dtype_option
 @click.option("--target", metavar="BOARD", help="Link for its memories; exit 1 if it is over.")
 @click.option(
     "-o",
@@ -56,14 +58,14 @@ FORMATS = ("table", "markdown", "csv", "json")
     show_default=True,
     help="To compare with ONNX Runtime on.",
 )
-@click.option("--tracking-uri", metavar="URI", help="Where runs are; default mlruns/.")
+@tracking_option
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table")
 def command(
     *,
     model: str,
     cpu: str,
     plan: str,
-    dtype: str | None,
+    dtype: Dtype | None,
     target: str | None,
     output: Path | None,
     settings: tuple[str, ...],
@@ -89,19 +91,14 @@ def command(
     from edgebench.footprint import STYLES, load_target
     from edgebench.yaml12 import assignments
 
-    def fetch(run: str) -> Path:
-        from edgebench.tracking import fetch_onnx
-
-        return fetch_onnx(run, tracking_uri=tracking_uri)
-
     CPUS[cpu]  # an unknown name is refused before anything is read
     _check_plan(plan, STYLES)
     board = load_target(target) if target is not None else None
     if output is not None:
         check_writable(output)
     image, _ = input_shapes((inputs,)) if inputs else (None, None)
-    found = named(model, fetch, dtype=dtype, options=assignments(settings), image=image,
-                  images=images)  # fmt: skip
+    found = named(model, fetch_from(tracking_uri), dtype=dtype, options=assignments(settings),
+                  image=image, images=images)  # fmt: skip
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     program = write_program(found.profile, found.constants, plan=plan)

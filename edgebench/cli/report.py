@@ -21,7 +21,7 @@ SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", 
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", required=False)
 @click.option("--target", metavar="BOARD", help="Ask again for this board, without a new search.")
 @click.option(
     "--dtype",
@@ -48,7 +48,7 @@ SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", 
 )
 def command(
     *,
-    study: str,
+    study: str | None,
     target: str | None,
     dtype: Dtype | None,
     format_: str | None,
@@ -58,16 +58,19 @@ def command(
     tracking_uri: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Show STUDY's trade-off table, its front, and how the front fits the boards."""
+    """Show STUDY's trade-off table, its front, and how the front fits the boards.
+
+    Without STUDY it is the one that was written last.
+    """
     from edgebench.cli._listing import width
     from edgebench.footprint import TARGETS, load_target
     from edgebench.report import Board, redeploy, refit
-    from edgebench.tracking import read_study
+    from edgebench.tracking import last_study, read_study
 
     folder = output is not None and (output.is_dir() or not output.suffix)
     chosen = _format(format_, output, folder=folder)
     asked = load_target(target) if target is not None else None
-    record = read_study(study, tracking_uri=tracking_uri, details=folder or chosen == "html")
+    record = read_study(study or last_study(tracking_uri), tracking_uri=tracking_uri, details=folder or chosen == "html")
     boards = {board.name: board for board in TARGETS.values()}
     if asked is not None:
         boards[asked.name] = asked

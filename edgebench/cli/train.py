@@ -31,7 +31,7 @@ def command(
     """
     from edgebench import space
 
-    given = overrides(settings)
+    given = {space.axis_named(key): value for key, value in overrides(settings).items()}
     name = dataset or "digits"
     content = {
         "name": "train-" + re.sub("[^A-Za-z0-9_.-]+", "-", name.rstrip("/").rpartition("/")[2]),

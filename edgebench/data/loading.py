@@ -31,6 +31,10 @@ class DataOptions:
         train_images: How many of the training images are trained on, the same share of each class:
             a count, or a share of them; None is all.
         validation_share: The share of the training images that is held out for validation.
+        folds: Cuts the training images into so many parts instead, class by class: one of them, the
+            ``fold``, is held out. With ``data.fold: {values: [0, 1, ...]}`` in a grid each image is
+            held out once, and figures show the mean over the folds.
+        fold: The part that is held out, from 0.
         normalization: ``channel`` takes off the mean and divides by the deviation of each channel
             of the training images; ``none`` leaves pixels at 0..1. ``mean_image`` takes off the
             mean of each pixel instead, ``zca`` whitens (see `edgebench.data.normalization`): both
@@ -42,6 +46,8 @@ class DataOptions:
 
     train_images: Annotated[int, Ge(1)] | Annotated[float, Gt(0.0), Le(1.0)] | None = None
     validation_share: Annotated[float, Gt(0.0), Lt(1.0)] = 0.1
+    folds: Annotated[int, Ge(2), Le(100)] | None = None
+    fold: Annotated[int, Ge(0), Lt(100)] = 0
     resolution: Annotated[int, Ge(1), Le(1024)] | None = None
     normalization: Normalization = "channel"
     crop: Annotated[int, Ge(1), Le(1024)] | None = None
@@ -99,7 +105,7 @@ def load(
     source = reader(**{n: v for n, v in given.items() if n in asked}, **reader_options)
     training, test = (resized(part, options.resolution) for part in (source.training, source.test))
     _check_crop(options.crop, training)
-    train, validation = _split(training, options.validation_share, seed)
+    train, validation = _split(training, options, seed)
     if options.train_images is not None:
         train = _part(train, options.train_images, seed)
     # The class folder's name identifies the data; the path of this machine does not.
@@ -143,15 +149,30 @@ def _resized(images: Tensor, resolution: int) -> Tensor:
     return found.round().clamp(0, 255).to(torch.uint8)
 
 
-def _split(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+def _split(split: Split, options: DataOptions, seed: int) -> tuple[Split, Split]:
     """Split class by class, so that both parts have the same mix; both keep the given order."""
+    folds = options.folds
+    _check_folds(split, folds, options.fold)
     generator = torch.Generator().manual_seed(seed)
     held_out = torch.zeros(len(split), dtype=torch.bool)
     for label in torch.unique(split.labels).tolist():
         members = (split.labels == label).nonzero().flatten()
-        count = max(1, round(share * len(members)))
-        held_out[members[torch.randperm(len(members), generator=generator)[:count]]] = True
+        order = torch.randperm(len(members), generator=generator)
+        count = max(1, round(options.validation_share * len(members)))
+        held_out[members[order[options.fold :: folds] if folds else order[:count]]] = True
     return split[~held_out], split[held_out]
+
+
+def _check_folds(split: Split, folds: int | None, fold: int) -> None:
+    if fold >= (folds or 1):
+        rule = f"the last of {folds} folds is {folds - 1}" if folds else "data.folds is not set"
+        raise EdgebenchError(f"data.fold: {fold} is not possible, {rule}")
+    smallest = int(torch.unique(split.labels, return_counts=True)[1].min())
+    if folds and folds > smallest:
+        raise EdgebenchError(
+            f"data.folds: {folds} is more than the {smallest} training images of the smallest "
+            f"class; the nearest valid value is {smallest}"
+        )
 
 
 def _part(split: Split, wanted: float, seed: int) -> Split:

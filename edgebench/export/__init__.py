@@ -38,7 +38,15 @@ from edgebench.export.inference import (
     torch_logits,
 )
 from edgebench.export.latency import HostLatency, host_latency
-from edgebench.export.naming import RUN, family_model, input_shapes, profile_named
+from edgebench.export.naming import (
+    RUN,
+    Fetch,
+    check_dtype,
+    family_model,
+    input_shapes,
+    located,
+    profile_named,
+)
 from edgebench.export.parity import Divergence, Ladder, Limits, Rung, require_passed
 from edgebench.export.preprocessing import Preprocessing
 from edgebench.export.proving import LabelledImages, Proven, Request, prove
@@ -60,6 +68,7 @@ __all__ = [
     "Bundle",
     "Calibration",
     "Divergence",
+    "Fetch",
     "HostLatency",
     "Images",
     "LabelledImages",
@@ -75,6 +84,7 @@ __all__ = [
     "Verification",
     "best",
     "candidates",
+    "check_dtype",
     "check_free",
     "check_opset",
     "count_macs",
@@ -85,6 +95,7 @@ __all__ = [
     "host_latency",
     "input_shapes",
     "load",
+    "located",
     "onnx_logits",
     "parity",
     "profile_named",

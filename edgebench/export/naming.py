@@ -1,4 +1,8 @@
-"""Naming a model: a file, a run of the record, or an untrained family, each as its operators."""
+"""Naming a model: a file, a hand-over, a run of the record, or an untrained family.
+
+One grammar for every command that takes a model: ``model.onnx``, ``handover/``, a run's id,
+``STUDY:NUMBER``, ``STUDY:best``, or the name of a family.
+"""
 
 from __future__ import annotations
 
@@ -8,32 +12,77 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import EdgebenchError, unknown
+from edgebench.export.handover.bundle import FLOAT_MODEL, INT8_MODEL
+from edgebench.metrics import Dtype
 from edgebench.profiling import Profile, profile
 
 RUN = re.compile(r"^[0-9a-f]{32}$|^[^/\\]+:[^/\\]+$")
 """A run's id, ``STUDY:NUMBER`` or ``STUDY:best``."""
 
 Shapes = Mapping[str, tuple[int, ...] | None]
+Fetch = Callable[[str, Dtype | None], Path]
+"""Brings the exported model of a run, in a data type or in the one it is deployed in, here."""
 _NONE: Mapping[str, Any] = {}
+
+
+def located(name: str, fetch: Fetch, dtype: Dtype | None = None) -> Path | None:
+    """Return the file of an exported model, or None where ``name`` is none (but of a family).
+
+    Args:
+        name: A file, the folder of a hand-over, or a run (see `RUN`); what exists comes first.
+        fetch: Brings the exported model of a run into a local file.
+        dtype: Which model of a hand-over or a run is meant; by default that of the hand-over in
+            float32, and of a run the one that its study deploys.
+
+    Raises:
+        EdgebenchError: There is no such file or run, or it lacks the model in that type.
+    """
+    if _exists(name, Path.is_file):
+        return Path(name)
+    file = Path(name) / (INT8_MODEL if dtype == "int8" else FLOAT_MODEL)
+    if _exists(name, Path.is_dir):
+        if file.is_file():
+            return file
+        if any(Path(name, other).is_file() for other in (FLOAT_MODEL, INT8_MODEL)):
+            raise EdgebenchError(f"the hand-over '{name}' holds no {file.name}")
+    if RUN.match(name):
+        return fetch(name, dtype)
+    if name.endswith((".onnx", ".tflite")):
+        raise EdgebenchError(f"no such file: {name}")
+    return None
+
+
+def check_dtype(name: str, found: str, asked: Dtype | None) -> None:
+    """Raise EdgebenchError where a model is in another data type than the one asked for."""
+    if asked is None or found == asked:
+        return
+    way = (
+        "'edgebench export RUN -o DIR' makes an int8 model of a run"
+        if asked == "int8"
+        else "it has no float32 weights any more"
+    )
+    raise EdgebenchError(f"'{name}' is a model in {found}, not in {asked}; {way}")
 
 
 def profile_named(
     name: str,
-    fetch: Callable[[str], Path],
+    fetch: Fetch,
     *,
+    dtype: Dtype | None = None,
     options: Mapping[str, Any] = _NONE,
     image: tuple[int, ...] | None = None,
     inputs: Shapes = _NONE,
     classes: int | None = None,
     softmax: bool = False,
 ) -> Profile:
-    """Return the profile of an ONNX file, a run or an untrained family; nothing is trained.
+    """Return the profile of a file, a hand-over, a run or an untrained family, without training.
 
     A file needs neither PyTorch nor MLflow.
 
     Args:
-        name: A path, a run (see `RUN`), or the name of a family; a file comes first.
+        name: What `located` takes, or the name of a family.
         fetch: Brings the exported model of a run into a local file.
+        dtype: The data type of the model; by default that of the file, and a family's is float32.
         options: Of a family, as ``width`` or ``model.width``.
         image: C, H, W of a family (default 3x32x32), or the sizes that a file leaves open.
         inputs: What is stated of a file's inputs by name, as `profile` takes it.
@@ -43,25 +92,28 @@ def profile_named(
     Raises:
         EdgebenchError: Nothing has that name, or an option does not suit what was named.
     """
-    path: Path | None = Path(name) if _is_file(name) else None
-    if path is None and RUN.match(name):
-        path = fetch(name)
+    path = located(name, fetch, dtype)
     if path is not None:
         if options or softmax or classes:
             raise EdgebenchError(
                 "--set, --classes and --softmax are for families; an exported model is as it is"
             )
-        return profile(path, input_shape=image, inputs=inputs)
-    if name.endswith((".onnx", ".tflite")):
-        raise EdgebenchError(f"no such file: {name}")
+        found = profile(path, input_shape=image, inputs=inputs)
+        check_dtype(name, found.dtype, dtype)
+        return found
     if inputs:
         raise EdgebenchError("a family has one input; state its size alone, as in 3x32x32")
-    return profile(_family(name, options, image or (3, 32, 32), classes or 10, softmax=softmax))
+    graph = _family(name, options, image or (3, 32, 32), classes or 10, softmax=softmax)
+    if dtype == "int8":
+        from edgebench.export.quantization import untrained_int8_graph
+
+        graph = untrained_int8_graph(graph)
+    return profile(graph)
 
 
-def _is_file(name: str) -> bool:
+def _exists(name: str, test: Callable[[Path], bool]) -> bool:
     try:
-        return Path(name).is_file()
+        return test(Path(name))
     except (OSError, ValueError):  # too long for a name, or with a NUL
         return False
 
@@ -95,7 +147,8 @@ def _family_name(name: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
 
     if name not in MODELS:
         raise EdgebenchError(
-            unknown("model family", name, MODELS) + "; nor is it a file, or a run (study:number)"
+            unknown("model family", name, MODELS)
+            + "; nor is it a file, a hand-over, or a run (study:number)"
         )
     if len(shape) != 3:
         raise EdgebenchError(

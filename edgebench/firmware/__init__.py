@@ -14,13 +14,12 @@ from edgebench.firmware.measuring import (
     output_step,
     run_on_host,
 )
-from edgebench.firmware.naming import DTYPES, Named, named, reference
+from edgebench.firmware.naming import Named, named, reference
 from edgebench.firmware.operators import GENERATORS, Generator
 from edgebench.firmware.writing import Program, write_program
 
 __all__ = [
     "CPUS",
-    "DTYPES",
     "GENERATORS",
     "KEYS",
     "Built",

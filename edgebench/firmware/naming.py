@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 
 from edgebench import export
-from edgebench.errors import EdgebenchError, unknown
+from edgebench.errors import EdgebenchError
 from edgebench.firmware.values import Array
+from edgebench.metrics import Dtype
 from edgebench.profiling import Profile, constant_data
 
 IMAGES = 100
@@ -23,7 +23,8 @@ CALIBRATED = (
     "'edgebench export RUN -o DIR' quantizes on the data set"
 )
 
-DTYPES = ("float32", "int8")
+INPUTS = "inputs.npz"
+"""The golden images that stand beside a model in a hand-over."""
 _LINKS = ("QuantizeLinear", "DequantizeLinear")
 _NONE: Mapping[str, Any] = {}
 
@@ -47,9 +48,9 @@ class Named:
 
 def named(
     name: str,
-    fetch: Callable[[str], Path],
+    fetch: export.Fetch,
     *,
-    dtype: str | None = None,
+    dtype: Dtype | None = None,
     options: Mapping[str, Any] = _NONE,
     image: tuple[int, ...] | None = None,
     images: int = IMAGES,
@@ -68,8 +69,6 @@ def named(
     Raises:
         EdgebenchError: Nothing has that name, or it cannot be had in that type.
     """
-    if dtype not in (None, *DTYPES):
-        raise EdgebenchError(unknown("dtype", str(dtype), DTYPES))
     model, golden, notes = _found(name, fetch, dtype, options, image)
     shape = _shape(model)
     pictures = np.random.default_rng(0).normal(0, 1, (max(images, 1), *shape)).astype(np.float32)
@@ -80,7 +79,7 @@ def named(
         model = export.quantize(model, pictures)
         notes = (*notes, CALIBRATED)
     if dtype == "float32" and _quantized(model):
-        raise EdgebenchError(f"'{name}' is an int8 model; it has no float32 weights any more")
+        export.check_dtype(name, "int8", dtype)
     profile, constants = constant_data(model)
     expected, spread = reference(model, pictures)
     return Named(name, profile, constants, pictures, expected, spread, notes)
@@ -88,30 +87,21 @@ def named(
 
 def _found(
     name: str,
-    fetch: Callable[[str], Path],
-    dtype: str | None,
+    fetch: export.Fetch,
+    dtype: Dtype | None,
     options: Mapping[str, Any],
     image: tuple[int, ...] | None,
 ) -> tuple[onnx.ModelProto, Array | None, tuple[str, ...]]:
     """Return the model, golden images where there are some, and notes."""
-    try:
-        path, folder, file = Path(name), Path(name).is_dir(), Path(name).is_file()
-    except (OSError, ValueError):  # too long for a name, or with a NUL
-        path, folder, file = Path(), False, False
-    if (folder or file or export.RUN.match(name)) and options:
-        raise EdgebenchError("--set is for families; an exported model is as it is")
-    if folder:
-        one = path / ("model.int8.onnx" if dtype == "int8" else "model.onnx")
-        if not one.is_file() or not (path / "inputs.npz").is_file():
-            raise EdgebenchError(f"'{name}' is no hand-over: it holds no {one.name} or inputs.npz")
-        with np.load(path / "inputs.npz") as arrays:
-            return export.load(one), arrays["inputs"].astype(np.float32), ()
-    if file:
-        return export.load(path), None, ()
-    if export.RUN.match(name):
-        return export.load(fetch(name)), None, ()
-    if name.endswith(".onnx"):
-        return export.load(path), None, ()
+    path = export.located(name, fetch, dtype)
+    if path is not None:
+        if options:
+            raise EdgebenchError("--set is for families; an exported model is as it is")
+        golden = path.parent / INPUTS
+        if not golden.is_file():
+            return export.load(path), None, ()
+        with np.load(golden) as arrays:
+            return export.load(path), arrays["inputs"].astype(np.float32), ()
     model = export.family_model(name, options, image or (3, 32, 32))
     return model, None, ("random weights: sizes and instructions hold, classes do not",)
 

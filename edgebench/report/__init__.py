@@ -14,6 +14,7 @@ from edgebench.report.boards import Board, fit_matrix, redeploy, refit
 from edgebench.report.document import document, notes, table_one
 from edgebench.report.finals import TEST, VALIDATION, Finals, Member, finals_document
 from edgebench.report.front import best, front, ranked
+from edgebench.report.intervals import too_few
 from edgebench.report.means import T_95, Mean, student, welch_tied
 from edgebench.report.page import page
 from edgebench.report.rows import as_json, listed, metrics_shown, trials, verdict
@@ -52,6 +53,7 @@ __all__ = [
     "render",
     "student",
     "table_one",
+    "too_few",
     "trials",
     "verdict",
     "welch_tied",

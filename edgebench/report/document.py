@@ -14,7 +14,7 @@ from edgebench.metrics import INT8, deciding, estimated, limited, metric_of
 from edgebench.record import Row, StudyRecord
 from edgebench.report.boards import Board, fit_matrix
 from edgebench.report.front import ranked
-from edgebench.report.intervals import tied, wilson
+from edgebench.report.intervals import tied, too_few, wilson
 from edgebench.report.rows import (
     as_json,
     axes_shown,
@@ -79,6 +79,8 @@ def notes(record: StudyRecord) -> list[str]:
     if record.dataset:
         sizes = ", ".join(f"{size} {name} images" for name, size in record.split_sizes.items())
         lines.append(f"Data set: {record.dataset}{f' ({sizes})' if sizes else ''}.")
+        few = too_few(record.split_sizes.get("validation", 0)) if sizes else None
+        lines += [few] if few else []
     if record.budget:
         bounds = limited(record.budget)
         board = f" of {record.target}" if record.target else ""

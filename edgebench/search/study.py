@@ -14,9 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgebench.errors import EdgebenchError, unknown
 from edgebench.footprint import CONVENTIONS
+from edgebench.metrics import METRICS
 from edgebench.record import Facts, Row, State, StudyRecord
-from edgebench.report import front
+from edgebench.report import front, too_few
+from edgebench.scores import CLASSES_LISTED, recall_name
 from edgebench.search.dispatcher import Dispatcher, Job, WorkerDied
 from edgebench.search.progress import Event, Observer
 from edgebench.search.sampler import Proposal, Sampler
@@ -51,6 +54,10 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
         dispatcher = Dispatcher(pool, stopping, sweep.analysis)
         first = sweep.first()
         facts: Facts = dispatcher.ask(Prepare(first))  # before any store is made
+        _check_classes(sweep, facts)
+        few = too_few(facts.split_sizes.get("validation", 0))
+        if few:
+            LOG.warning(few)
         with settings.alone(sweep.name):
             sampler = Sampler(sweep, settings.storage)
             log = StudyLog(settings.tracking_uri, sweep.name)
@@ -67,6 +74,22 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
                 log.end_sweep(status, running.counts())
                 log.refresh_views(pictures=status == "FINISHED")
             return log.record()
+
+
+def _check_classes(sweep: Sweep, facts: Facts) -> None:
+    """Raise EdgebenchError where an objective is the recall of a class that the data have not."""
+    mistakes = []
+    for objective in sweep.objectives:
+        known = {
+            recall_name(name, "val", suffix): name
+            for suffix in ("", INT8)
+            for name in facts.classes
+        }
+        name = objective.name
+        if name not in METRICS and (name not in known or len(facts.classes) > CLASSES_LISTED):
+            mistakes.append(f"{name}: {unknown('class', name.split('/', 2)[2], facts.classes)}")
+    if mistakes:
+        raise EdgebenchError(*mistakes)
 
 
 @dataclass
@@ -214,9 +237,9 @@ class _Search:
 
     def open_test_split(self) -> None:
         """Measure the models of the front's members, or of all, on the test split, each once."""
-        models = {"test/accuracy": MODEL}
+        models = {"": MODEL}
         if self.sweep.int8:
-            models[f"test/accuracy{INT8}"] = MODEL_INT8
+            models[INT8] = MODEL_INT8
         rows = self.log.record().rows
         members = front(rows, self.sweep.objectives)
         if self.sweep.test == "all":
@@ -227,15 +250,15 @@ class _Search:
         opening = self.log.open_test_split("sweep", {"trials": [row.trial for row in unread]})
         for row in unread:
             exported = {
-                metric: self.log.model_of(row.run_id, name) for metric, name in models.items()
+                suffix: self.log.model_of(row.run_id, name) for suffix, name in models.items()
             }
             config = self.sweep.config(row.params)
             try:
-                accuracies = self.dispatcher.ask(Judge(config, exported, opening))
+                scores = self.dispatcher.ask(Judge(config, exported, opening))
             except WorkerDied as death:
                 LOG.warning("%s goes without a test accuracy: %s", row.name, death)
                 continue
-            self.log.log_metrics(row.run_id, accuracies)
+            self.log.log_metrics(row.run_id, scores)
 
     def counts(self) -> dict[str, float]:
         """Return how many trials ended in each state."""

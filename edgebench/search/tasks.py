@@ -106,17 +106,20 @@ class RunTrial:
 
 @dataclass(frozen=True)
 class Judge:
-    """Measure exported models on the test split, whose opening was recorded."""
+    """Measure exported models on the test split, whose opening was recorded.
+
+    ``models`` are by the suffix of their figures: "" or ``_int8``.
+    """
 
     config: TrialConfig
     models: Mapping[str, bytes]
     opening: Opening
 
     def run(self, worker: Worker) -> dict[str, float]:
-        """Return the accuracy of each model, by the name it was given."""
+        """Return the scores of each model by their recorded names."""
         from edgebench import trial
 
-        return {
-            name: trial.judge(model, self.config, worker.data_dir, self.opening)
-            for name, model in self.models.items()
-        }
+        found: dict[str, float] = {}
+        for suffix, model in self.models.items():
+            found |= trial.judge(model, self.config, worker.data_dir, self.opening, suffix)
+        return found

@@ -35,7 +35,7 @@ from edgebench.registry import Option, options
 from edgebench.space.axes import read_axes, unknown_keys
 from edgebench.space.budget import Budget
 from edgebench.space.figures import read_figures
-from edgebench.space.schema import SECTIONS
+from edgebench.space.schema import SECTIONS, axis_named
 from edgebench.space.sweep import GRID_LIMIT, Method, Sweep, Tested
 from edgebench.space.variants import read_variants
 
@@ -62,8 +62,8 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Sweep:
     Args:
         path: The YAML file.
         overrides: Replaces parts of the file before it is validated: a parameter by its name
-            (``model.width``, a value or an axis), anything else by its key (``run_cap``,
-            ``dataset``, ``budget.target``, ``export.int8``).
+            (``model.width``, or ``width``: a value or an axis), anything else by its key
+            (``run_cap``, ``dataset``, ``budget.target``, ``export.int8``).
 
     Raises:
         EdgebenchError: All mistakes of the file at once, each with its path.
@@ -123,7 +123,8 @@ def _require_end(sweep: Sweep) -> None:
 
 def _overridden(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**content}
-    for key, value in overrides.items():
+    for written, value in overrides.items():
+        key = written if written in {*options(_Header), *_SECTIONS} else axis_named(written)
         first, _, rest = key.partition(".")
         if not rest:
             merged[key] = value
@@ -176,7 +177,7 @@ def _objectives(content: Any, mistakes: list[str]) -> tuple[Objective, ...]:
                 f"{path}.name: '{name}' is sealed: a search never reads the test split; the "
                 "nearest valid value is 'val/accuracy_best'"
             )
-        elif name not in searched():
+        elif not metric_of(str(name)).searched:
             mistakes.append(f"{path}.name: {unknown('metric', str(name), searched())}")
         if goal not in get_args(Goal):
             mistakes.append(f"{path}.goal: {unknown('goal', str(goal), get_args(Goal))}")

@@ -85,6 +85,11 @@ def axis_names() -> list[str]:
     return [f"{section}.{name}" for section in SECTIONS for name in places(section)]
 
 
+def axis_named(name: str) -> str:
+    """Return the axis that a name on the command line means: ``width`` is ``model.width``."""
+    return f"model.{name}" if name in places("model") else name
+
+
 def part(section: str, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """Return the options of one section among the axes ``params``, by their short names."""
     prefix = f"{section}."

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 
 from edgebench.errors import EdgebenchError, unknown
-from edgebench.metrics import metric_of
+from edgebench.metrics import Dtype, metric_of
 from edgebench.record import FigureAsked, Objective, Row, Scalar, State, StudyRecord
 from edgebench.report import best
 from edgebench.space import TrialConfig
@@ -82,16 +82,23 @@ def study_of(client: MlflowClient, experiment: Experiment, *, details: bool = Fa
     rows |= {row.trial: row for row in read}
     conventions = {run.data.tags.get(runs.CONVENTION, "") for run in trained} - {""}
     provenances = {run.data.tags.get(runs.PROVENANCE, "") for run in trained} - {""}
+    return dataclasses.replace(
+        _record(experiment.name, content, tuple(rows[number] for number in sorted(rows))),
+        provenance="; ".join(sorted(provenances)),
+        convention=", ".join(sorted(conventions or {content["convention"]})),
+    )
+
+
+def _record(study: str, content: Mapping[str, Any], rows: Sequence[Row]) -> StudyRecord:
+    """Return a study with ``rows``, as its description tells of it."""
     return StudyRecord(
-        study=experiment.name,
+        study=study,
         objectives=tuple(Objective(**objective) for objective in content["objectives"]),
-        rows=tuple(rows[number] for number in sorted(rows)),
+        rows=rows,
         dataset=content["dataset"],
         split_sizes=content["split_sizes"],
         budget=content["budget"],
         target=content["target"],
-        provenance="; ".join(sorted(provenances)),
-        convention=", ".join(sorted(conventions or {content["convention"]})),
         classes=tuple(content["classes"]),
         figures=tuple(FigureAsked(**figure) for figure in content.get("figures", ())),
     )
@@ -152,10 +159,8 @@ def fetch_run(run: str, *, tracking_uri: str | None = None) -> SavedRun:
         EdgebenchError: No such run, or one that did not finish.
     """
     client = runs.reader(tracking_uri)
-    found = _find(client, run)
+    found = _finished(client, run)
     row = row_of(found)
-    if row.state is not State.FINISHED:
-        raise EdgebenchError(_no_model(run, row))
     details = details_of(client, found)
     facts = details["facts"]
     return SavedRun(
@@ -176,9 +181,35 @@ def fetch_run(run: str, *, tracking_uri: str | None = None) -> SavedRun:
     )
 
 
-def fetch_onnx(run: str, *, tracking_uri: str | None = None) -> Path:
-    """Return the exported model of a run (see ``fetch_run``) as a local file."""
-    return fetch_run(run, tracking_uri=tracking_uri).onnx
+def fetch_onnx(run: str, dtype: Dtype | None = None, *, tracking_uri: str | None = None) -> Path:
+    """Return the exported model of a run (see ``fetch_run``) as a local file.
+
+    ``dtype`` is ``float32`` or ``int8``; by default it is what the run's study deploys.
+
+    Raises:
+        EdgebenchError: No such run, one that did not finish, or one without an int8 model.
+    """
+    client = runs.reader(tracking_uri)
+    found = _finished(client, run)
+    if dtype is None:
+        experiment = client.get_experiment(found.info.experiment_id)
+        dtype = _record(experiment.name, described(experiment), ()).dtype
+    try:
+        return runs.download_model(
+            client, found, runs.MODEL_INT8 if dtype == "int8" else runs.MODEL
+        )
+    except EdgebenchError as error:
+        raise EdgebenchError(
+            f"'{run}' has no {dtype} model in the store; 'edgebench export {run} -o DIR' makes one"
+        ) from error
+
+
+def _finished(client: MlflowClient, run: str) -> Run:
+    found = _find(client, run)
+    row = row_of(found)
+    if row.state is not State.FINISHED:
+        raise EdgebenchError(_no_model(run, row))
+    return found
 
 
 def details_of(client: MlflowClient, run: Run) -> dict[str, Any]:

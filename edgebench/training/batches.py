@@ -67,6 +67,7 @@ def training_batches(
     *,
     augmentation: Callable[[Dataset, torch.Generator], Change],
     generator: torch.Generator,
+    sampling: str = "shuffled",
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield one epoch of shuffled uint8 images ``[B, C, H, W]`` and labels ``[B]``.
 
@@ -74,11 +75,15 @@ def training_batches(
     are left out where they do not fill a batch (they come in other epochs), unless
     the split is smaller than one batch. ``generator`` is a CPU generator; it is advanced by the
     same amount whatever the device and the augmentation, so that runs which differ in these see
-    the images in the same order.
+    the images in the same order. With ``balanced`` sampling as many images are drawn with
+    replacement, those of each class as likely as those of another.
     """
     split, device = dataset.train, dataset.train.images.device
     count = len(split)
-    order = torch.randperm(count, generator=generator).to(device)
+    order = torch.randperm(count, generator=generator)
+    if sampling == "balanced":
+        order = _balanced(split.labels.cpu(), generator)
+    order = order.to(device)
     # The augmentation draws from a copy; three draws an image, what a flip and a crop take, are
     # then left out, whatever it drew.
     change = augmentation(dataset, generator.clone_state())
@@ -91,14 +96,28 @@ def training_batches(
         yield change(cut(split.images[chosen], places), places), split.labels[chosen]
 
 
+def _balanced(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Return as many places ``[N]`` as there are labels, each class as likely as another."""
+    rarity = 1 / torch.bincount(labels)[labels].double()
+    own = _own_generator(generator)
+    return torch.multinomial(rarity, len(labels), replacement=True, generator=own)
+
+
+def _own_generator(generator: torch.Generator) -> torch.Generator:
+    """Return another generator that follows from the state of ``generator``, which stays as it is.
+
+    Its numbers are not those that ``generator`` goes on with.
+    """
+    seed = int(torch.randint(0, 2**31, (1,), generator=generator.clone_state()))
+    return torch.Generator().manual_seed(seed)
+
+
 def _random_crop(dataset: Dataset, generator: torch.Generator) -> Change:
     """Return what cuts a batch to the data set's crop, at places drawn once an epoch."""
     images, size = dataset.train.images, dataset.crop
     if size is None:
         return lambda batch, _: batch
-    # A seed of its own: the numbers that follow are those that the augmentation draws.
-    seed = int(torch.randint(0, 2**31, (1,), generator=generator.clone_state()))
-    own = torch.Generator().manual_seed(seed)
+    own = _own_generator(generator)  # the numbers that follow are those of the augmentation
     places = [
         torch.randint(0, side - size + 1, (len(images),), generator=own).to(images.device)
         for side in images.shape[2:]

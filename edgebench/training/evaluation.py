@@ -9,20 +9,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgebench.data import Dataset, Split
+from edgebench.scores import Counts, counted
 from edgebench.training.batches import Normalizer, normalizer
 
 EVALUATION_BATCH = 500
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, split: Split, normalize: Normalizer) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy (0..1) of ``split``."""
-    losses, hits = [], []
+def evaluate(model: nn.Module, split: Split, normalize: Normalizer) -> tuple[float, Counts]:
+    """Return the mean cross-entropy of ``split``, and its images by true and predicted class."""
+    losses, predicted, classes = [], [], 0
     for logits, labels in _logits(model, split, normalize):
         losses.append(functional.cross_entropy(logits, labels, reduction="sum"))
-        hits.append((logits.argmax(1) == labels).sum())
-    loss, hit = float(torch.stack(losses).sum()), float(torch.stack(hits).sum())
-    return loss / len(split), hit / len(split)
+        predicted.append(logits.argmax(1))
+        classes = logits.shape[1]
+    loss = float(torch.stack(losses).sum()) / len(split)
+    found = torch.cat(predicted).cpu().numpy()
+    return loss, counted(split.labels.cpu().numpy(), found, classes)
 
 
 @torch.no_grad()

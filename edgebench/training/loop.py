@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from edgebench.data import Dataset, Split
+from edgebench.scores import SCORES, Counts
+from edgebench.training.balance import criterion_of
 from edgebench.training.batches import (
     Criterion,
     Normalizer,
@@ -46,15 +48,16 @@ from edgebench.training.regularization import regularize
 class Training:
     """What training leaves behind; the model holds the weights of ``best_epoch``.
 
-    ``best_epoch`` is the one with the highest validation accuracy, or the last one where the recipe
-    keeps that. ``stopped`` is the reason of the observer that ended it before the recipe's last
-    epoch, or None.
+    ``best_epoch`` is the one that the recipe keeps, and ``counts`` its validation images by true
+    and predicted class, int64 ``[classes, classes]``. ``stopped`` is the reason of the observer
+    that ended it before the recipe's last epoch, or None.
     """
 
     curve: tuple[Epoch, ...]
     best_epoch: int
     seconds: float
     precision: str
+    counts: Counts
     stopped: str | None = None
 
     @property
@@ -103,10 +106,9 @@ def train(
         for observer in observers:
             observer.on_start(model, placed, recipe)
         run = _Run(model, placed, recipe, normalize, precision, observers)
-        curve, best_epoch, stopped = _epochs(run, torch.Generator().manual_seed(seed))
-        training = Training(
-            tuple(curve), best_epoch, time.perf_counter() - started, precision, stopped
-        )
+        curve, kept, stopped = _epochs(run, torch.Generator().manual_seed(seed))
+        seconds = time.perf_counter() - started
+        training = Training(tuple(curve), kept.epoch, seconds, precision, kept.counts, stopped)
         for observer in observers:
             observer.on_end(model, placed, training)
     return training
@@ -135,7 +137,7 @@ class _Run:
         self.optimizer, self.scheduler = optimization(
             self.model, self.decayed, recipe, per_epoch * recipe.epochs
         )
-        self.criterion = functools.partial(recipe.loss.member, **recipe.loss.options)
+        self.criterion = criterion_of(recipe, self.dataset)
         self.judged = Judged(self.model, recipe)
         self.step_observers = [
             one for one in self.observers if type(one).on_step is not Observer.on_step
@@ -162,34 +164,46 @@ def optimization(
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, share)
 
 
-def _epochs(run: _Run, generator: torch.Generator) -> tuple[list[Epoch], int, str | None]:
+@dataclass(frozen=True)
+class _Kept:
+    """The epoch whose weights are kept, its validation images as counts, and how good it was."""
+
+    epoch: int
+    counts: Counts
+    score: float
+    weights: dict[str, Tensor]
+
+
+def _epochs(run: _Run, generator: torch.Generator) -> tuple[list[Epoch], _Kept, str | None]:
     """Return the metrics of each epoch, the epoch that is kept, and why an observer stopped."""
     recipe, rate = run.recipe, run.recipe.learning_rate
+    score = SCORES["balanced_accuracy" if recipe.kept_epoch == "balanced" else "accuracy"]
     curve: list[Epoch] = []
-    kept_epoch, kept_weights = 0, {}
+    kept: _Kept | None = None
     for number in range(1, recipe.epochs + 1):
         loss, accuracy = _one_epoch(run, number, generator)
         judged = run.judged.after_epoch(run.dataset, run.normalize)
-        val_loss, val_accuracy = evaluate(judged, run.dataset.validation, run.normalize)
+        val_loss, counts = evaluate(judged, run.dataset.validation, run.normalize)
         check_finite("validation loss", val_loss, number, rate)
         check_weights(judged, loss, number, rate)
         metrics = {
             "train/loss": loss,
             "train/accuracy": accuracy,
             "val/loss": val_loss,
-            "val/accuracy": val_accuracy,
+            "val/accuracy": SCORES["accuracy"](counts),
         }
         curve.append(metrics)
-        best = not kept_epoch or val_accuracy > curve[kept_epoch - 1]["val/accuracy"]
-        if best or recipe.kept_epoch == "last":
-            kept_epoch = number
-            kept_weights = {name: value.clone() for name, value in judged.state_dict().items()}
+        good = score(counts)
+        if kept is None or good > kept.score or recipe.kept_epoch == "last":
+            weights = {name: value.clone() for name, value in judged.state_dict().items()}
+            kept = _Kept(number, counts, good, weights)
         answers = [observer.on_epoch(number, metrics) for observer in run.observers]
         stops = [answer.reason for answer in answers if isinstance(answer, Stop)]
         if stops:
             break
-    run.model.load_state_dict(kept_weights)
-    return curve, kept_epoch, stops[0] if stops and number < recipe.epochs else None
+    assert kept is not None  # noqa: S101 - a recipe has an epoch
+    run.model.load_state_dict(kept.weights)
+    return curve, kept, stops[0] if stops and number < recipe.epochs else None
 
 
 def _one_epoch(run: _Run, number: int, generator: torch.Generator) -> tuple[float, float]:
@@ -208,6 +222,7 @@ def _one_epoch(run: _Run, number: int, generator: torch.Generator) -> tuple[floa
         run.recipe.batch_size,
         augmentation=run.recipe.augmentation,
         generator=generator,
+        sampling=run.recipe.sampling,
     ):
         run.steps += 1
         loss, logits = _step(run, number, run.normalize(images), labels)

@@ -1,4 +1,4 @@
-"""Losses: the mean over a batch of what training lowers.
+"""Losses: what each image of a batch costs; training lowers the mean, or a weighted one.
 
 Validation is always judged by cross-entropy, so that candidates trained with different losses
 can be compared.
@@ -16,7 +16,7 @@ from torch.nn import functional
 from edgebench.registry import Registry
 
 Loss = Callable[..., Tensor]
-"""``loss(logits [B, classes], labels [B] int64, *, option=default, ...) -> scalar``."""
+"""``loss(logits [B, classes], labels [B] int64, *, option=default, ...) -> [B]``."""
 LOSSES: Registry[Loss] = Registry("loss")
 
 
@@ -28,14 +28,16 @@ def cross_entropy(
 
     Source of the smoothing: Szegedy et al., Rethinking the Inception Architecture, 2016.
     """
-    return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    return functional.cross_entropy(
+        logits, labels, label_smoothing=label_smoothing, reduction="none"
+    )
 
 
 @LOSSES.register
 def mse(logits: Tensor, labels: Tensor) -> Tensor:
     """Compute the squared distance of the probabilities from the label's (Brier, 1950)."""
     wanted = functional.one_hot(labels, logits.shape[1])
-    return (logits.softmax(1) - wanted).square().sum(1).mean()
+    return (logits.softmax(1) - wanted).square().sum(1)
 
 
 @LOSSES.register
@@ -46,7 +48,7 @@ def multi_margin(
 
     Source: Crammer and Singer, Multiclass Kernel-based Vector Machines, 2001, as PyTorch has it.
     """
-    return functional.multi_margin_loss(logits, labels, margin=margin)
+    return functional.multi_margin_loss(logits, labels, margin=margin, reduction="none")
 
 
 @LOSSES.register
@@ -55,4 +57,4 @@ def focal(
 ) -> Tensor:
     """Compute -(1 - p)^gamma log p at the label (Lin et al., Focal Loss, 2017)."""
     log_p = logits.log_softmax(1).gather(1, labels[:, None]).squeeze(1)
-    return -((1 - log_p.exp()) ** focal_gamma * log_p).mean()
+    return -((1 - log_p.exp()) ** focal_gamma * log_p)

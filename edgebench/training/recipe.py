@@ -15,6 +15,7 @@ from edgebench.training.schedules import SCHEDULES, Schedule
 
 DecayedParameters = Literal["all", "weights", "unnormalized"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Sampling = Literal["shuffled", "balanced"]
 
 _ADAMW = OPTIMIZERS.choice("adamw")
 _COSINE = SCHEDULES.choice("cosine")
@@ -43,6 +44,9 @@ class Recipe:
             Normalization, 2017).
         schedule: One of `SCHEDULES`; the rate changes every step.
         loss: One of `LOSSES`.
+        class_weights: ``balanced`` weighs each image's loss by how rare its class is in training.
+        sampling: ``shuffled`` shows each image once an epoch; ``balanced`` draws as many images, of
+            each class the same number on average.
         augmentation: One of `AUGMENTATIONS`; ``auto`` takes what suits the data set.
         warmup: The share of training in which the rate also rises linearly from zero.
         l1: Adds ``l1`` sum abs(w) over the decayed parameters to the loss that is lowered, though
@@ -54,7 +58,8 @@ class Recipe:
             ``precise`` statistics of the whole training split, taken after each epoch.
         ema_decay: Judges and keeps the moving average of the weights, of which each step keeps this
             share; 0 is without.
-        kept_epoch: Keeps the weights of the ``best`` epoch in validation, or of the ``last``.
+        kept_epoch: Keeps the weights of the ``best`` epoch by validation accuracy, of the best by
+            ``balanced`` accuracy, or of the ``last``.
         precision: ``auto`` is bfloat16 autocast wherever the hardware computes in it.
     """
 
@@ -65,6 +70,8 @@ class Recipe:
     decayed_parameters: DecayedParameters = "unnormalized"
     schedule: Annotated[Choice[Schedule], SCHEDULES] = _COSINE
     loss: Annotated[Choice[Loss], LOSSES] = _CROSS_ENTROPY
+    class_weights: Literal["none", "balanced"] = "none"
+    sampling: Sampling = "shuffled"
     augmentation: Annotated[Choice[Augmentation], AUGMENTATIONS] = _AUTO
     warmup: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
     l1: Annotated[float, Ge(0.0)] = 0.0
@@ -72,5 +79,5 @@ class Recipe:
     mixup: Annotated[float, Ge(0.0)] = 0.0
     norm_statistics: Literal["running", "precise"] = "running"
     ema_decay: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
-    kept_epoch: Literal["best", "last"] = "best"
+    kept_epoch: Literal["best", "balanced", "last"] = "best"
     precision: Precision = "auto"

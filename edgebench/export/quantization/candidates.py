@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -35,12 +35,16 @@ def candidates(name: str = AUTO) -> dict[str, Calibration]:
 
 @dataclass(frozen=True)
 class Choice:
-    """The int8 model that was kept, its candidate's name, and the accuracy of each one tried."""
+    """The int8 model that was kept, its candidate's name, and the accuracy of each one tried.
+
+    ``predicted`` are the classes ``[N]`` that it takes the validation images for.
+    """
 
     name: str
     model: onnx.ModelProto
     accuracy: float
     tried: dict[str, float]
+    predicted: npt.NDArray[np.int64] = field(repr=False)
 
 
 def best(
@@ -70,8 +74,9 @@ def best(
             percentile=setting.percentile,
             count=count,
         )
-        tried[name] = float((onnx_logits(model, images).argmax(1) == labels).mean())
+        predicted = onnx_logits(model, images).argmax(1)
+        tried[name] = float((predicted == labels).mean())
         if kept is None or tried[name] > kept.accuracy:
-            kept = Choice(name, model, tried[name], tried)
+            kept = Choice(name, model, tried[name], tried, predicted)
     assert kept is not None  # noqa: S101 - nobody asks for none
     return kept

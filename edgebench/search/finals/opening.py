@@ -137,9 +137,9 @@ def _judge(
     """Read the test split: every final run that finished, float and int8, each once."""
     for member, (_, config, _) in zip(finals, plan.members, strict=True):
         where = dataclasses.replace(config, dataset=dataset or config.dataset)
-        names = {TEST: MODEL} | ({TEST + INT8: MODEL_INT8} if member.int8 else {})
+        names = {"": MODEL} | ({INT8: MODEL_INT8} if member.int8 else {})
         for run in member.finished:
-            if names.keys() <= run.metrics.keys():
+            if all(f"{TEST}{suffix}" in run.metrics for suffix in names):
                 continue
-            models = {metric: log.model_of(run.run_id, name) for metric, name in names.items()}
+            models = {suffix: log.model_of(run.run_id, name) for suffix, name in names.items()}
             log.log_metrics(run.run_id, dispatcher.ask(Judge(where, models, opening)))
