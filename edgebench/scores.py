@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from edgebench.registry import Registry
 
@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Counts = npt.NDArray[np.int64]
-    """Images ``[classes, classes]``: true class by predicted class."""
-
-Score = Callable[["Counts"], float]
+Counts: TypeAlias = "npt.NDArray[np.int64]"
+"""Images ``[classes, classes]``: true class by predicted class."""
+Score = Callable[[Counts], float]
 SCORES: Registry[Score] = Registry("score")
 """Shares (0..1) of a matrix of counts; recorded as ``val/NAME`` and ``test/NAME``."""
 FOREIGN = re.compile(r"[^\w.\- ]")

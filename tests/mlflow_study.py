@@ -89,7 +89,7 @@ def outcome_of(row: Row, **more: Any) -> Outcome:
 def begin(log: StudyLog, row: Row, record: StudyRecord) -> str:
     """Begin the trial of ``row`` and record its epochs; returns the run's id."""
     config = TrialConfig(row.params, record.dataset)
-    run_id = log.begin_trial(row.trial, config, row.name, gate_of(row, record))
+    run_id = log.begin_trial(row.trial, config, facts_of(record), row.name, gate_of(row, record))
     for number, epoch in enumerate(outcome_of(row).curve, 1):
         log.log_epoch(run_id, number, epoch)
     return run_id

@@ -16,6 +16,7 @@ ORDER = (
     "errors",
     "registry",
     "metrics",
+    "scores",
     "record",
     "limits",
     "units",
@@ -43,7 +44,7 @@ COMING: set[str] = set()
 ALONE = {
     "data": {"errors", "registry", "record"},
     "models": {"errors", "registry"},
-    "training": {"errors", "registry", "data"},
+    "training": {"errors", "registry", "scores", "data"},
     "profiling": {"errors"},
     "report": {"errors", "registry", "limits", "metrics", "record", "units"},
 }

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
+from edgebench.errors import EdgebenchError
+
 if TYPE_CHECKING:
+    from edgebench.metrics import Dtype
     from edgebench.tracking import ExportedRun
 
 Method = Literal["minmax", "entropy", "percentile"]
@@ -21,12 +24,16 @@ METHODS = get_args(Method)
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    required=True,
     help="A file that ends in .onnx, or a folder for the whole hand-over.",
 )
 @click.option("--int8", is_flag=True, help="Write the int8 model to the file (a folder has both).")
 @click.option("--opset", type=int, default=18, show_default=True, help="18 to 22.")
 @click.option("--softmax", is_flag=True, help="End in probabilities instead of logits.")
+@click.option(
+    "--register",
+    metavar="NAME",
+    help="Register the run's model in MLflow, after the proof where there is an output.",
+)
 @click.option("--force", is_flag=True, help="Replace a hand-over that is in the folder.")
 @click.option(
     "--max-abs-diff",
@@ -76,7 +83,8 @@ METHODS = get_args(Method)
 def command(
     *,
     run: str,
-    output: Path,
+    output: Path | None,
+    register: str | None,
     max_abs_diff: float,
     min_agreement: float,
     max_accuracy_drop: float,
@@ -92,6 +100,11 @@ def command(
     from edgebench.export import Calibration, Limits
     from edgebench.tracking import ParityFailed, export_run
 
+    if output is None:
+        if register is None:
+            raise EdgebenchError("write -o FILE.onnx or -o DIR, or --register NAME, or both")
+        _register(run, register, options)
+        return
     limits = Limits(max_abs_diff, min_agreement, max_accuracy_drop)
     calibration = Calibration(calibration_method) if calibration_method else int8_candidates
     try:
@@ -102,6 +115,16 @@ def command(
     _show(exported, format_)
     for path in exported.written:
         click.echo(f"wrote {path}", err=True)
+    if register is not None:
+        _register(run, register, options)
+
+
+def _register(run: str, name: str, options: dict[str, Any]) -> None:
+    from edgebench.tracking import register
+
+    dtype: Dtype | None = "int8" if options["int8"] else None
+    found = register(run, name, dtype, tracking_uri=options["tracking_uri"])
+    click.echo(f"registered {found}", err=True)
 
 
 def _show(exported: ExportedRun, format_: str) -> None:

@@ -32,6 +32,12 @@ SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", 
 @click.option(
     "--all", "everything", is_flag=True, help="Every refused trial in the table, however many."
 )
+@click.option(
+    "--columns",
+    metavar="NAME,...",
+    help="These columns of the trials: titles as shown, or recorded names as val/macro_f1.",
+)
+@click.option("--wide", is_flag=True, help="All columns, however narrow the terminal.")
 @click.option("--units", type=click.Choice(UNITS), default="decimal", show_default=True)
 @click.option(
     "-o",
@@ -53,6 +59,8 @@ def command(
     dtype: Dtype | None,
     format_: str | None,
     everything: bool,
+    columns: str | None,
+    wide: bool,
     units: str,
     output: Path | None,
     tracking_uri: str | None,
@@ -70,7 +78,8 @@ def command(
     folder = output is not None and (output.is_dir() or not output.suffix)
     chosen = _format(format_, output, folder=folder)
     asked = load_target(target) if target is not None else None
-    record = read_study(study or last_study(tracking_uri), tracking_uri=tracking_uri, details=folder or chosen == "html")
+    name = study or last_study(tracking_uri)
+    record = read_study(name, tracking_uri=tracking_uri, details=folder or chosen == "html")
     boards = {board.name: board for board in TARGETS.values()}
     if asked is not None:
         boards[asked.name] = asked
@@ -79,9 +88,16 @@ def command(
     left = [Board(b.name, b.free_flash_bytes, b.free_ram_bytes) for b in boards.values()]
     if asked is not None:
         record = refit(record, next(board for board in left if board.name == asked.name))
-    content = partial(_content, record, units=units, boards=left, everything=everything)
+    content = partial(
+        _content,
+        record,
+        units=units,
+        boards=left,
+        everything=everything,
+        columns=_split(columns),
+    )
     if output is None:
-        click.echo(content(chosen, width=width()), nl=False)
+        click.echo(content(chosen, width=None if wide else width()), nl=False)
     elif folder:
         from edgebench.tracking import with_analyses
 
@@ -89,6 +105,10 @@ def command(
         _write_all(record, output, content, left)
     else:
         _save(output, content(chosen))
+
+
+def _split(columns: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (columns or "").split(",") if name.strip())
 
 
 def _format(asked: str | None, output: Path | None, *, folder: bool) -> str:
@@ -110,6 +130,7 @@ def _content(
     units: str,
     boards: Sequence[Board],
     everything: bool,
+    columns: Sequence[str],
     width: int | None = None,
 ) -> str:
     if chosen == "html":
@@ -118,7 +139,15 @@ def _content(
         return page(record, boards, units=units)
     from edgebench.report import document
 
-    return document(record, chosen, units=units, boards=boards, everything=everything, width=width)
+    return document(
+        record,
+        chosen,
+        units=units,
+        boards=boards,
+        everything=everything,
+        columns=columns,
+        width=width,
+    )
 
 
 def _write_all(

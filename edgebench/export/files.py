@@ -21,16 +21,21 @@ def load(path: Path) -> onnx.ModelProto:
     """Read an ONNX file; raises EdgebenchError where there is none, or it is none."""
     try:
         model = onnx.load_from_string(path.read_bytes())
+    except FileNotFoundError as error:
+        raise EdgebenchError(missing(path)) from error
     except OSError as error:
-        beside = [one.name for one in path.parent.glob("*.onnx")]
-        close = nearest(path.name, beside)
-        hint = f"; did you mean '{path.parent / close}'?" if close else ""
-        raise EdgebenchError(f"cannot read '{path}': {error.strerror or error}{hint}") from error
+        raise EdgebenchError(f"cannot read '{path}': {error.strerror or error}") from error
     except DecodeError as error:
         raise EdgebenchError(f"'{path}' is no ONNX file, or a truncated one") from error
     if not model.graph.node:
         raise EdgebenchError(f"'{path}' is no ONNX model: it holds no operator")
     return model
+
+
+def missing(path: Path) -> str:
+    """Say that there is no such file, with the model beside it that was most likely meant."""
+    close = nearest(path.name, [one.name for one in path.parent.glob(f"*{path.suffix}")])
+    return f"no such file: {path}" + (f"; did you mean '{path.parent / close}'?" if close else "")
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import EdgebenchError, unknown
+from edgebench.export.files import missing
 from edgebench.export.handover.bundle import FLOAT_MODEL, INT8_MODEL
 from edgebench.metrics import Dtype
 from edgebench.profiling import Profile, profile
@@ -48,7 +49,7 @@ def located(name: str, fetch: Fetch, dtype: Dtype | None = None) -> Path | None:
     if RUN.match(name):
         return fetch(name, dtype)
     if name.endswith((".onnx", ".tflite")):
-        raise EdgebenchError(f"no such file: {name}")
+        raise EdgebenchError(missing(Path(name)))
     return None
 
 

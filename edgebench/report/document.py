@@ -116,13 +116,18 @@ def document(
     units: str = "decimal",
     boards: Sequence[Board] = (),
     everything: bool = False,
+    columns: Sequence[str] = (),
     width: int | None = None,
 ) -> str:
     """Return the whole report in a text format (table or markdown), or its rows (csv or json).
 
     Its sections are the front, the front on boards, the trials, and how to read them. Where many
     trials were refused they are counted (`listed`), unless ``everything`` is asked for; csv and
-    json always have them all. A terminal of ``width`` columns chooses what stands abreast.
+    json always have them all. A terminal of ``width`` columns chooses what stands abreast, and
+    ``columns`` chooses those of the trials: by their titles, or by the names of what is recorded.
+
+    Raises:
+        EdgebenchError: A column that the study does not have, or an unknown format.
     """
     if format == "json":
         return json.dumps(as_json(record), indent=2, allow_nan=False) + "\n"
@@ -134,7 +139,7 @@ def document(
     sections = [
         [written(part, title="The front") for part in _abreast(table_one(record), 1, units, width)],
         [written(part, title=on_boards) for part in matrix],
-        _trials_section(record, written, units, width, everything=everything),
+        _trials_section(record, written, units, width, columns, everything=everything),
     ]
     if not sections[0]:
         sections[0] = ["No trial is on the front: none finished within the budget.\n"]
@@ -155,6 +160,7 @@ def _trials_section(
     written: Callable[..., str],
     units: str,
     width: int | None,
+    asked: Sequence[str],
     *,
     everything: bool,
 ) -> list[str]:
@@ -164,9 +170,9 @@ def _trials_section(
     if refused:
         title += ", without the refused"
         left_out.append(f"{refused} All rows: --all, or the formats csv and json.")
-    lines = trials(record, rows)
-    columns = _fitting_columns(lines, record, units, width)
-    if lines and len(columns) < len(lines[0]):
+    lines = trials(record, rows, asked)
+    columns = list(asked) or _fitting_columns(lines, record, units, width)
+    if lines and len(columns) < len(lines[0]) and not asked:
         missing = ", ".join(key for key in lines[0] if key not in columns)
         left_out.append(f"No room for {missing}: a wider terminal, or csv and json, have them.")
     notes_below = [_filled(line, width) for line in left_out]

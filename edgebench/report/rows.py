@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from edgebench.errors import EdgebenchError, unknown
 from edgebench.limits import Verdict, limit_named
 from edgebench.metrics import METRICS, estimated, in_dtype, limited, metric_of
 from edgebench.record import Row, State, StudyRecord
@@ -75,14 +76,20 @@ def axes_shown(rows: Sequence[Row]) -> dict[str, str]:
     }
 
 
-def trials(record: StudyRecord, rows: Sequence[Row] | None = None) -> list[dict[str, object]]:
+def trials(
+    record: StudyRecord, rows: Sequence[Row] | None = None, asked: Sequence[str] = ()
+) -> list[dict[str, object]]:
     """Return one row a trial: axes that vary, metrics, whether it fits or why not, front mark.
 
-    ``rows`` narrows it to some of the study's trials, with the study's columns.
+    ``rows`` narrows it to some of the study's trials, with the study's columns. What is ``asked``
+    for beyond these columns, an axis or a figure by its recorded name, is added.
+
+    Raises:
+        EdgebenchError: Something that is asked for stands in no trial.
     """
     axes, metrics = axes_shown(record.rows), metrics_shown(record)
     members = {row.trial for row in record.front()}
-    return [
+    found = [
         {
             "trial": row.trial,
             **{short: row.params.get(axis) for axis, short in axes.items()},
@@ -92,6 +99,21 @@ def trials(record: StudyRecord, rows: Sequence[Row] | None = None) -> list[dict[
         }
         for row in (record.rows if rows is None else rows)
     ]
+    known = {name for row in record.rows for name in (*row.params, *row.metrics)}
+    columns = dict.fromkeys(key for line in found for key in line)
+    mistakes = [
+        f"--columns: {unknown('column', name, {*columns, *known})}"
+        for name in asked
+        if columns and name not in columns and name not in known
+    ]
+    if mistakes:
+        raise EdgebenchError(*mistakes)
+    for line, row in zip(found, record.rows if rows is None else rows, strict=True):
+        for name in asked:
+            if name not in columns:
+                value = row.params.get(name, quantity(name, row.metrics.get(name)))
+                line[name] = value
+    return found
 
 
 def refusals(record: StudyRecord) -> dict[str, int]:

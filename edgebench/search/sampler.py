@@ -28,6 +28,8 @@ from edgebench.tracking import absolute, create_store, many_objects, sqlite_path
 FORMAT = 2
 """The version of what a study keeps in Optuna's store."""
 CANDIDATE = "candidate"
+LABEL = "configuration"
+"""Of a trial in Optuna's store: all of a candidate as JSON, and in a few words for a dashboard."""
 """The attribute of a trial that says what it is: its key, its params, and a refused one's row."""
 STATE = "state"
 """The attribute that tells how a trial ended, where Optuna's state alone does not."""
@@ -224,7 +226,7 @@ class Sampler:
             state=OPTUNA_STATES[state],
             params=drawn.params,
             distributions=drawn.distributions,
-            user_attrs={CANDIDATE: content},
+            user_attrs={CANDIDATE: content, LABEL: config.label(self.sweep.varied)},
             system_attrs={
                 n: v for n, v in attributes.items() if "generation" in n
             },  # a genetic sampler's
@@ -322,6 +324,10 @@ class _Store:
         if known is None:
             study.set_user_attr("format", FORMAT)
             study.set_user_attr("sweep", sweep.fingerprint)
+            # What a dashboard calls the values; so much of Optuna is marked experimental.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names([objective.name for objective in sweep.objectives])
         else:
             _check(sweep, study.user_attrs.get("format", 1), known)
 

@@ -169,7 +169,8 @@ class _Search:
     def _begin(self, proposal: Proposal, measured: Gate) -> Job:
         number = self.sampler.begin(proposal, measured.usage)
         name = self._name(number, proposal.config)
-        run_id = self.log.begin_trial(number, proposal.config, name, measured)
+        facts = self._facts(proposal.config)
+        run_id = self.log.begin_trial(number, proposal.config, facts, name, measured)
         job = Job(number, proposal.config, measured, name, run_id)
         self._show("started", job)
         return job

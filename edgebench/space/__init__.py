@@ -5,7 +5,7 @@ from edgebench.space.axis import Axis
 from edgebench.space.budget import Budget
 from edgebench.space.candidates import TrialConfig
 from edgebench.space.file import build, load
-from edgebench.space.schema import SECTIONS, Place, places
+from edgebench.space.schema import SECTIONS, Place, axis_named, places
 from edgebench.space.sweep import Sweep
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Place",
     "Sweep",
     "TrialConfig",
+    "axis_named",
     "build",
     "load",
     "places",

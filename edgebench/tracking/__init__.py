@@ -17,6 +17,7 @@ from edgebench.tracking.reading import (
     last_study,
     read_study,
 )
+from edgebench.tracking.registering import register
 from edgebench.tracking.runs import MODEL, MODEL_INT8, reader
 from edgebench.tracking.saved import dataset_of, model_of, preprocessing_of
 from edgebench.tracking.store import absolute, create_store, many_objects, sqlite_path
@@ -48,6 +49,7 @@ __all__ = [
     "reader",
     "record_opening",
     "record_proof",
+    "register",
     "sqlite_path",
     "views",
     "with_analyses",

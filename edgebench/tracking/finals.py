@@ -8,7 +8,7 @@ from edgebench.record import Facts, Row
 from edgebench.space import TrialConfig
 from edgebench.tracking import runs
 from edgebench.tracking.reading import details_of, row_of
-from edgebench.tracking.trials import TrialLog, provenance_of
+from edgebench.tracking.trials import TrialLog
 
 if TYPE_CHECKING:
     from edgebench.trial import Gate
@@ -29,8 +29,8 @@ class FinalsLog(TrialLog):
         self, trial: int, config: TrialConfig, facts: Facts, name: str, gate: Gate
     ) -> str:
         """Create the run that retrains a trial with the seed of ``config``, and return its id."""
-        tags = {**provenance_of(facts), runs.KIND: "final", runs.TRIAL: str(trial)}
-        return self._begin(name, config, gate, tags)
+        tags = {runs.KIND: "final", runs.TRIAL: str(trial)}
+        return self._begin(name, config, facts, gate, tags)
 
     def finals(self) -> dict[str, Row]:
         """Return the last final run of each configuration that came to an end, by its key."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edgebench.record import Facts, Row, StudyRecord
 from edgebench.space import Sweep, TrialConfig
 from edgebench.tracking import runs, views
+from edgebench.tracking.inputs import input_of
 from edgebench.tracking.reading import study_of
 from edgebench.tracking.refused import RefusedTable
 from edgebench.tracking.trials import TrialLog, provenance_of
@@ -29,7 +30,6 @@ class StudyLog(TrialLog):
 
     def __init__(self, uri: str, study: str) -> None:
         super().__init__(uri, study)
-        self._tags: dict[str, str] = {}
         self._refused: RefusedTable | None = None
         self._record: StudyRecord | None = None
         self._new: list[Row] = []
@@ -44,15 +44,15 @@ class StudyLog(TrialLog):
         """
         text = _description(sweep, facts, convention)
         self.client.set_experiment_tag(self.experiment_id, runs.STUDY, text)
-        self._tags = provenance_of(facts)
         parents = self._runs("tags.kind = 'sweep'")
         if parents:
             self.parent_id = parents[0].info.run_id
             self.client.update_run(self.parent_id, status="RUNNING")
         else:
-            tags = {runs.KIND: "sweep", **self._tags}
+            tags = {runs.KIND: "sweep", **provenance_of(facts)}
             run = self.client.create_run(self.experiment_id, tags=tags, run_name=sweep.name)
             self.parent_id = run.info.run_id
+            self.client.log_inputs(self.parent_id, [input_of(facts)])
         self._refused = RefusedTable(self.client, self.parent_id)
         limits = dict(sweep.budget.limits) if sweep.budget else None
         self._shown = StudyRecord(sweep.name, sweep.objectives, (), budget=limits)
@@ -65,13 +65,15 @@ class StudyLog(TrialLog):
 
     # Trials ---------------------------------------------------------------------------------
 
-    def begin_trial(self, number: int, config: TrialConfig, name: str, gate: Gate) -> str:
+    def begin_trial(
+        self, number: int, config: TrialConfig, facts: Facts, name: str, gate: Gate
+    ) -> str:
         """Create the run of a trial and return its id."""
         if (gate.convention, gate.provenance) not in self._conventions:
             self._conventions.add((gate.convention, gate.provenance))
             self._record = None  # what the study says of itself is read anew
-        tags = {**self._tags, runs.KIND: "trial", runs.TRIAL: str(number)}
-        return self._begin(name, config, gate, tags)
+        tags = {runs.KIND: "trial", runs.TRIAL: str(number)}
+        return self._begin(name, config, facts, gate, tags)
 
     def end_run(self, row: Row, outcome: Outcome) -> Row:
         """Write metrics and state, then the final status; return the row as it can be read back."""

@@ -189,19 +189,27 @@ def fetch_onnx(run: str, dtype: Dtype | None = None, *, tracking_uri: str | None
     Raises:
         EdgebenchError: No such run, one that did not finish, or one without an int8 model.
     """
+    client, found, name = deployed(run, dtype, tracking_uri=tracking_uri)
+    return runs.download_model(client, found, name)
+
+
+def deployed(
+    run: str, dtype: Dtype | None = None, *, tracking_uri: str | None = None
+) -> tuple[MlflowClient, Run, str]:
+    """Return a client, a finished run, and the name of its model in a data type (`fetch_onnx`)."""
     client = runs.reader(tracking_uri)
     found = _finished(client, run)
     if dtype is None:
         experiment = client.get_experiment(found.info.experiment_id)
         dtype = _record(experiment.name, described(experiment), ()).dtype
+    name = runs.MODEL_INT8 if dtype == "int8" else runs.MODEL
     try:
-        return runs.download_model(
-            client, found, runs.MODEL_INT8 if dtype == "int8" else runs.MODEL
-        )
+        runs.logged_model(client, found, name)
     except EdgebenchError as error:
         raise EdgebenchError(
             f"'{run}' has no {dtype} model in the store; 'edgebench export {run} -o DIR' makes one"
         ) from error
+    return client, found, name
 
 
 def _finished(client: MlflowClient, run: str) -> Run:

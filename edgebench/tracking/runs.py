@@ -185,9 +185,13 @@ def download(client: MlflowClient, run: Run, name: str) -> Path:
 
 def download_model(client: MlflowClient, run: Run, name: str = MODEL) -> Path:
     """Return a logged model of a run as a local ONNX file; raises EdgebenchError."""
-    outputs = run.outputs.model_outputs if run.outputs else []
-    for output in outputs:
+    folder = mlflow.artifacts.download_artifacts(f"models:/{logged_model(client, run, name)}")
+    return Path(folder) / "model.onnx"
+
+
+def logged_model(client: MlflowClient, run: Run, name: str = MODEL) -> str:
+    """Return the id of a model that a run logged; raises EdgebenchError where it did not."""
+    for output in run.outputs.model_outputs if run.outputs else []:
         if client.get_logged_model(output.model_id).name == name:
-            folder = mlflow.artifacts.download_artifacts(f"models:/{output.model_id}")
-            return Path(folder) / "model.onnx"
+            return str(output.model_id)
     raise EdgebenchError(f"the run '{run.info.run_id}' has no '{name}' in the store")

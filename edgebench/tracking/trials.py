@@ -21,14 +21,16 @@ import mlflow
 import numpy as np
 import onnx
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run
+from mlflow.entities import Metric, Param, Run, SourceType
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
 from edgebench.errors import EdgebenchError
 from edgebench.record import Facts, Opening, Row, State, StudyRecord
 from edgebench.space import TrialConfig
 from edgebench.tracking import runs, views
+from edgebench.tracking.inputs import input_of
 from edgebench.tracking.openings import open_test_split, openings, record_opening
 from edgebench.tracking.reading import described, row_of
 from edgebench.tracking.store import artifact_root
@@ -84,8 +86,16 @@ class TrialLog:
 
     # From beginning to end ------------------------------------------------------------------
 
-    def _begin(self, name: str, config: TrialConfig, gate: Gate, tags: Mapping[str, str]) -> str:
+    def _begin(
+        self,
+        name: str,
+        config: TrialConfig,
+        facts: Facts,
+        gate: Gate,
+        tags: Mapping[str, str],
+    ) -> str:
         own = {
+            **provenance_of(facts),
             runs.KEY: config.key,
             "seed": str(config.seed),
             runs.CONVENTION: gate.convention,
@@ -95,6 +105,7 @@ class TrialLog:
             own[runs.PARENT] = self.parent_id
         run = self.client.create_run(self.experiment_id, tags={**tags, **own}, run_name=name)
         run_id = str(run.info.run_id)
+        self.client.log_inputs(run_id, [input_of(facts)])
         params = [Param(key, str(value)) for key, value in config.params.items()]
         self._kept[run_id] = _Kept(params)
         return run_id
@@ -238,8 +249,12 @@ class TrialLog:
 
 def provenance_of(facts: Facts) -> dict[str, str]:
     """Return the tags that say where and on what a run was made."""
+    commit = facts.environment.get("edgebench.git_commit", "unknown")
     return {
         **facts.environment,
+        MLFLOW_SOURCE_NAME: "edgebench",
+        MLFLOW_SOURCE_TYPE: SourceType.to_string(SourceType.LOCAL),
+        **({} if commit == "unknown" else {MLFLOW_GIT_COMMIT: commit.rstrip("+")}),
         "dataset": facts.dataset,
         "dataset.digest": facts.dataset_digest,
     }

@@ -6,14 +6,17 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from click.testing import CliRunner
 from command import edgebench
 
+from edgebench.cli import cli
 from edgebench.cli.bench import command as bench
 from edgebench.cli.export import command as export
 from edgebench.cli.verify import command as verify
@@ -271,10 +274,77 @@ def test_bench_says_whose_latency_it_is(tmp_path: Path, capsys: pytest.CaptureFi
     assert printed.err == "host latency: this computer's CPU, not a device\n"
 
 
+def asked(*arguments: str) -> Any:
+    """Return the JSON that a command prints."""
+    found = CliRunner().invoke(cli, [*arguments, "--format", "json"], standalone_mode=False)
+    if found.exception:
+        raise found.exception
+    return json.loads(found.stdout)
+
+
+def test_one_grammar_names_a_model_on_every_command(tmp_path: Path) -> None:
+    """A file, a hand-over's folder, a run, a family: the same sizes wherever they are named."""
+    run_export("small:0", "-o", f"{tmp_path}/handover")
+    names = [f"{tmp_path}/handover/model.onnx", f"{tmp_path}/handover", "small:0", "small:best"]
+    measured = [asked("profile", name) for name in names]
+    assert len({found["rom_bytes"] for found in measured}) == 1
+    assert len({json.dumps(asked("fit", name)) for name in names}) == 1
+    for name in (*names, "gap"):
+        assert asked("bench", name, "--runs", "2")["host_latency_median_ms"] > 0
+    assert asked("profile", f"{tmp_path}/handover", "--dtype", "int8")["dtype"] == "int8"
+    family = ["gap", "--set", "width=4", "--set", "model.blocks=2", "--input", "3x16x16"]
+    assert asked("profile", *family, "--dtype", "int8")["dtype"] == "int8"
+
+
+def test_a_model_in_another_data_type_is_named() -> None:
+    """With the way to have one."""
+    for command in ("profile", "bench"):
+        with pytest.raises(EdgebenchError) as caught:
+            asked(command, "small:0", "--dtype", "int8")
+        assert str(caught.value) == (
+            "'small:0' has no int8 model in the store; 'edgebench export small:0 -o DIR' makes one"
+        )
+
+
+def test_the_logged_model_is_served_and_registered(store: Path) -> None:
+    """MLflow loads it and answers requests with its logits; the best of a study gets a name."""
+    import mlflow
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc import scoring_server
+
+    done = edgebench("export", "small:best", "--register", "board-model", folder=store)
+    assert (done.returncode, done.stderr) == (0, "registered models:/board-model/1\n")
+    again = edgebench("export", "small:0", "--register", "board-model", folder=store)
+    assert again.stderr == "registered models:/board-model/1\n"  # the same model, the same version
+
+    loaded = mlflow.pyfunc.load_model("models:/board-model/1")
+    pixels = np.random.default_rng(0).normal(0, 1, (2, 3, 16, 16)).astype(np.float32)
+    run_export("small:0", "-o", "plain.onnx", "--force")
+    expected = ort.InferenceSession("plain.onnx").run(None, {"input": pixels})[0]
+    np.testing.assert_allclose(loaded.predict(pixels)["logits"], expected, rtol=1e-4, atol=1e-5)
+    answer = TestClient(scoring_server.init(loaded)).post(
+        "/invocations", json={"inputs": {"input": pixels.tolist()}}
+    )
+    assert answer.status_code == 200, answer.text
+    served = np.array([row["logits"] for row in answer.json()["predictions"]])
+    np.testing.assert_allclose(served, expected, rtol=1e-4, atol=1e-5)
+
+    refused = edgebench("export", "small:0", "--register", "a/b", folder=store)
+    assert (refused.returncode, refused.stderr) == (
+        2, "error: --register: 'a/b' is no name; write letters, digits, '-', '_' and '.'\n",
+    )  # fmt: skip
+    nothing = edgebench("export", "small:0", folder=store)
+    assert (nothing.returncode, nothing.stderr) == (
+        2, "error: write -o FILE.onnx or -o DIR, or --register NAME, or both\n",
+    )  # fmt: skip
+
+
 def test_bench_refuses_what_is_no_model(tmp_path: Path) -> None:
     """A missing file names its neighbour; another kind of file is called that."""
     (tmp_path / "model.onnx").write_text("hello")
-    with pytest.raises(EdgebenchError, match=r"cannot read '.*modl.onnx'.*did you mean '.*/model"):
+    with pytest.raises(
+        EdgebenchError, match=r"^no such file: .*modl.onnx; did you mean '.*/model.onnx'\?$"
+    ):
         bench.main([f"{tmp_path}/modl.onnx"], standalone_mode=False)
     with pytest.raises(EdgebenchError, match=r"is no ONNX file, or a truncated one$"):
         bench.main([f"{tmp_path}/model.onnx"], standalone_mode=False)

@@ -18,7 +18,8 @@ from edgebench.errors import EdgebenchError
 from edgebench.footprint import CONVENTIONS
 
 NO_FAMILY = (
-    "unknown model family 'vg'; did you mean 'vgg'?; nor is it a file, or a run (study:number)"
+    "unknown model family 'vg'; did you mean 'vgg'?; nor is it a file, a hand-over, or a run "
+    "(study:number)"
 )
 
 

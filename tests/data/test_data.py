@@ -161,6 +161,31 @@ def test_the_validation_share_is_an_option() -> None:
     assert dataset.sizes["validation"] / whole == pytest.approx(0.2, abs=0.005)
 
 
+def test_folds_hold_every_training_image_out_once() -> None:
+    """Five parts, class by class; together they are the training images."""
+    parts = [loaded(folds=5, fold=fold) for fold in range(5)]
+    images = [{image.numpy().tobytes() for image in part.validation.images} for part in parts]
+    everything = {image.numpy().tobytes() for image in parts[0].train.images} | images[0]
+    assert set().union(*images) == everything
+    assert sum(map(len, images)) == len(everything)
+    counts = torch.stack([torch.bincount(part.validation.labels) for part in parts])
+    assert int((counts.max(0).values - counts.min(0).values).max()) <= 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"folds": 3, "fold": 3}, "data.fold: 3 is not possible, the last of 3 folds is 2"),
+        ({"fold": 1}, "data.fold: 1 is not possible, data.folds is not set"),
+    ],
+)
+def test_a_fold_that_there_is_not(given: dict[str, int], message: str) -> None:
+    """The rule is named."""
+    with pytest.raises(EdgebenchError) as caught:
+        loaded(**given)
+    assert str(caught.value) == message
+
+
 def test_images_are_resized_without_aliasing() -> None:
     """As Pillow's bilinear filter does it, to within its rounding, up and down."""
     images = torch.randint(0, 256, (2, 3, 20, 24), dtype=torch.uint8)

@@ -120,7 +120,7 @@ def _record(stores: Stores) -> StudyRecord:
     gate = Gate(None)
     for number, config in enumerate(built.configurations() or []):
         name = f"trial-{number:04d}-{config.label(built.varied)}"
-        run_id = log.begin_trial(number, config, name, gate)
+        run_id = log.begin_trial(number, config, _facts(), name, gate)
         metrics = {"val/accuracy_best": accuracies[number], "test/accuracy": 0.5}
         metrics["footprint/rom_bytes"] = sizes[number]
         row = Row(number, run_id, name, State.FINISHED, None, config.params, metrics)

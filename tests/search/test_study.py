@@ -110,11 +110,44 @@ def test_what_is_recorded_is_complete(stores: Stores) -> None:
     assert row.metrics["audit/macs_fvcore"] == row.metrics["footprint/macs"]
     for tag in ("torch", "device", "edgebench.git_commit", "dataset.digest", "seed"):
         assert run.data.tags[tag]
+    assert {f"val/{name}" for name in ("balanced_accuracy", "macro_f1")} <= row.metrics.keys()
+    assert {f"test/recall/{name}" for name in record.classes} <= row.metrics.keys()
+    [used] = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == (
+        "synthetic",
+        run.data.tags["dataset.digest"],
+    )
+    assert json.loads(used.dataset.profile)["splits"] == record.split_sizes
+    named = client.search_runs([run.info.experiment_id], "datasets.name = 'synthetic'")
+    assert {one.info.run_id for one in named} == {row.run_id, run.data.tags["mlflow.parentRunId"]}
+    assert run.data.tags["mlflow.source.name"] == "edgebench"
     [model] = client.search_logged_models([run.info.experiment_id])
     assert model.source_run_id == row.run_id
     parent = client.get_run(run.data.tags["mlflow.parentRunId"])
     assert (parent.info.status, parent.data.tags["kind"]) == ("FINISHED", "sweep")
     assert parent.data.metrics["trials/finished"] == 1
+
+
+def test_a_class_that_the_data_have_not_is_said_before_a_store_is_made(tmp_path: Path) -> None:
+    """An objective may be the recall of a class; of one that there is."""
+    stores = Stores(tmp_path / "mlruns")
+    metrics = [{"name": "val/recall/upper-lift", "goal": "maximize"}]
+    with pytest.raises(EdgebenchError) as caught:
+        go(build(metrics=metrics), stores)
+    assert str(caught.value) == (
+        "val/recall/upper-lift: unknown class 'upper-lift'; did you mean 'upper-left'?"
+    )
+    assert not stores.folder.exists()
+
+
+def test_a_dashboard_can_name_what_it_shows(stores: Stores) -> None:
+    """The objectives by their names, each trial in a few words."""
+    import optuna
+
+    go(build(run_cap=1), stores)
+    study = optuna.load_study(study_name="try", storage=stores.storage)
+    assert study.metric_names == ["val/accuracy_best", "footprint/rom_bytes"]
+    assert study.trials[0].user_attrs["configuration"].split("-")[0] in {"vgg", "gap"}
 
 
 def test_only_the_front_is_examined_on_the_test_split(stores: Stores) -> None:

@@ -111,7 +111,7 @@ def test_params_come_back_with_their_types(stores: Stores) -> None:
     config = TrialConfig({"model.family": "vgg"}, "synthetic")
     object.__setattr__(config, "params", params)
     written = dataclasses.replace(RECORD.rows[0], params=params)
-    log.begin_trial(0, config, "trial-0000", gate_of(written, RECORD))
+    log.begin_trial(0, config, facts_of(RECORD), "trial-0000", gate_of(written, RECORD))
     log.flush()
     [row] = read_study("study", tracking_uri=stores.tracking_uri).rows
     assert row.params == params
@@ -188,7 +188,7 @@ def test_an_interrupted_trial_is_passed_over_by_its_number(stores: Stores) -> No
     log.begin_sweep(sweep_of(RECORD), facts_of(RECORD), "st")
     row = next(row for row in RECORD.rows if row.state == State.FINISHED)
     config = TrialConfig(row.params, "synthetic")
-    log.interrupt(log.begin_trial(7, config, "trial-0007", gate_of(row, RECORD)))
+    log.interrupt(log.begin_trial(7, config, facts_of(RECORD), "trial-0007", gate_of(row, RECORD)))
     assert "unknown trial of 'study' '7'" in mistake("study:7", stores)
 
 
