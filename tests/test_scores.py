@@ -41,6 +41,12 @@ def test_scores_are_those_of_scikit_learn(seed: int) -> None:
     )
 
 
+def test_counts_are_by_true_and_predicted_class() -> None:
+    """By hand: a 0 taken for a 1, and a 2 twice right."""
+    found = counted(np.array([0, 2, 2]), np.array([1, 2, 2]), 3)
+    assert found.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 2]]
+
+
 def test_a_class_that_does_not_occur_counts_for_nothing() -> None:
     """Two of three classes have images: one is found in half, the other always."""
     counts = counted(np.array([0, 0, 1]), np.array([0, 1, 1]), 3)

@@ -5,7 +5,6 @@ JSON data. To add one, add one file that registers it.
 """
 
 from edgebench.analysis.analysis import ANALYSES, Analysis
-from edgebench.analysis.confusion import confusion
 from edgebench.analysis.filters import first_filters
 
-__all__ = ["ANALYSES", "Analysis", "confusion", "first_filters"]
+__all__ = ["ANALYSES", "Analysis", "first_filters"]

@@ -7,10 +7,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebench.analysis import confusion, first_filters
+from edgebench.analysis import first_filters
 from edgebench.errors import EdgebenchError
 from edgebench.record import Row, StudyRecord
 from edgebench.report import front
+from edgebench.scores import counted
 
 if TYPE_CHECKING:
     import onnx
@@ -68,4 +69,7 @@ def _confusion(model: onnx.ModelProto, run: SavedRun, data_dir: Path | None) -> 
         dataset.validation.images.numpy()
     )
     answers = export.onnx_logits(model, images).argmax(1)
-    return confusion(answers, dataset.validation.labels.numpy(), len(run.classes))
+    found: list[list[int]] = counted(
+        dataset.validation.labels.numpy(), answers, len(run.classes)
+    ).tolist()
+    return found

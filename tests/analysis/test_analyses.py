@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgebench import data
-from edgebench.analysis import ANALYSES, Analysis, confusion
+from edgebench.analysis import ANALYSES, Analysis
 from edgebench.analysis.landscape import Landscape
 from edgebench.data import Dataset, Split
 from edgebench.models import MODELS
@@ -97,18 +97,12 @@ def test_a_dense_first_layer_is_shown_as_images(dataset: Dataset) -> None:
     for inputs, count in ((3 * 16 * 16, 5), (7, 0)):
         analysis = ANALYSES["filters"]()
         dense = nn.Linear(inputs, 5)
-        analysis.on_end(dense, dataset, Training((), 0, 0.0, "float32"))
+        analysis.on_end(dense, dataset, Training((), 0, 0.0, "float32", np.zeros((5, 5), int)))
         filters = np.array(analysis.artifact()["filters"])
         assert len(filters) == count
         if count:
             assert filters.shape == (5, 3, 16, 16)
             assert np.allclose(filters.reshape(5, -1), dense.weight.detach().numpy())
-
-
-def test_confusion_counts_by_true_and_predicted_class() -> None:
-    """By hand: a 0 taken for a 1, and a 2 twice right."""
-    found = confusion(np.array([1, 2, 2]), np.array([0, 2, 2]), 3)
-    assert found == [[0, 1, 0], [0, 0, 0], [0, 0, 2]]
 
 
 def test_the_confusion_is_the_validation_splits(dataset: Dataset) -> None:
