@@ -19,7 +19,7 @@ ENVIRONMENT = ROOT / ".venv"
 PROGRAMS = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 COMMANDS = {
     "quickstart": [["edgebench", "sweep", "sweeps/quickstart.yaml"]],
-    "test": [["pytest", "-n", "2", "--dist", "loadfile"]],
+    "test": [["pytest", "-n", "3", "--dist", "loadfile"]],
     "lint": [["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "--strict", "edgebench"]],
 }
 COMMANDS["check"] = [*COMMANDS["lint"], *COMMANDS["test"]]

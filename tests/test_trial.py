@@ -90,8 +90,12 @@ def test_model_and_checkpoint_are_the_same_network() -> None:
     images = trial.preprocessing(dataset).apply(test.images.numpy())
     ours = export.torch_logits(model, torch.from_numpy(images))
     assert np.abs(export.onnx_logits(outcome.onnx, images) - ours).max() < 1e-4
-    accuracy = (ours.argmax(1) == test.labels.numpy()).mean()
-    assert trial.judge(outcome.onnx, config(), Path("unused"), opening) == accuracy
+    found = trial.judge(outcome.onnx, config(), Path("unused"), opening)
+    assert found["test/accuracy"] == (ours.argmax(1) == test.labels.numpy()).mean()
+    right = test.labels[test.labels == ours.argmax(1)]
+    assert found["test/recall/upper-left"] == int((right == 0).sum()) / int(
+        (test.labels == 0).sum()
+    )
 
 
 def test_the_model_carries_its_preprocessing() -> None:

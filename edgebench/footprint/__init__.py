@@ -5,7 +5,8 @@ boards. A footprint follows from the graph alone, so it is known before a weight
 """
 
 from edgebench.footprint.conventions import CONVENTIONS, Convention
-from edgebench.footprint.explain import costliest, draw, living_at_peak, peak_layer, timeline
+from edgebench.footprint.drawing import draw
+from edgebench.footprint.explain import costliest, living_at_peak, peak_layer, timeline
 from edgebench.footprint.fit import Fit
 from edgebench.footprint.latency import Latency, NoLatency, estimate, latency_refusal, work_units
 from edgebench.footprint.measure import Footprint, Layer, measure, require_known

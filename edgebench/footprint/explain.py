@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from edgebench.errors import EdgebenchError
 from edgebench.footprint.measure import Footprint, Layer
-from edgebench.footprint.planning import Plan
 from edgebench.units import LONGEST, shortened
 
 BAR = 40  # characters of the longest bar
-COLOURS = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")  # C7 is grey, as scratch is
 MOST_BARS = 60  # operators a timeline shows at most; the quiet ones are left out first
 
 
@@ -90,60 +86,3 @@ def _scaled(size: int, peak: int) -> int:
 
 def _clamped(footprint: Footprint, step: int) -> int:
     return min(max(step, 0), len(footprint.layers) - 1)
-
-
-def draw(footprint: Footprint, path: Path) -> None:
-    """Write the memory plan as a picture: operators across, offsets up, a box a tensor.
-
-    Raises:
-        EdgebenchError: The convention has no plan, or the file cannot be written.
-    """
-    plan = footprint.plan
-    if plan is None:
-        raise EdgebenchError(f"the convention '{footprint.convention}' proves a bound, not a plan")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
-
-    steps = len(footprint.layers)
-    figure = Figure(figsize=(min(max(6.0, 0.35 * steps + 2), 24), 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for index, one in enumerate(sorted(plan.buffers, key=lambda b: b.first)):
-        first, last = max(one.first, 0), min(one.last, steps - 1)
-        colour = "0.6" if one.scratch else COLOURS[index % len(COLOURS)]
-        box = Rectangle(
-            (first - 0.5, plan.offsets[one.name]),
-            last - first + 1,
-            one.size,
-            facecolor=colour,
-            edgecolor="white",
-            alpha=0.75,
-        )
-        axes.add_patch(box)
-    _label(axes, footprint, plan)
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise EdgebenchError(f"cannot write {path}: {error}") from error
-
-
-def _label(axes: object, footprint: Footprint, plan: Plan) -> None:
-    from matplotlib.axes import Axes
-
-    assert isinstance(axes, Axes)  # noqa: S101 - the caller's figure has one
-    steps = len(footprint.layers)
-    every = max(1, steps // 60)
-    axes.set_xlim(-0.6, steps - 0.4)
-    axes.set_ylim(0, plan.peak * 1.05)
-    axes.set_xticks(
-        range(0, steps, every),
-        [layer.name for layer in footprint.layers[::every]],
-        rotation=90,
-        fontsize=6,
-    )
-    axes.axhline(plan.peak, color="black", linewidth=0.8, linestyle="--")
-    axes.set_ylabel("offset in the arena, bytes")
-    axes.set_title(
-        f"{footprint.convention}: peak {plan.peak:,} B (grey: scratch; overlaps are in place)"
-    )

@@ -104,7 +104,7 @@ def learning_curves(record: StudyRecord, curve: str = "val/accuracy") -> Figure:
         if whole:
             middle = _median([row.curves[curve] for row in whole])
             dash = DASHES[index % len(DASHES)]
-            name = f"{family}, median of {len(whole)}"
+            name = f"{family}, median of {len(whole)}" if len(whole) > 1 else family
             axes.plot(range(1, len(middle) + 1), middle, dash, color=colour, lw=2.2, label=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if metric_of(curve).unit == "share":

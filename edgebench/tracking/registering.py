@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-import mlflow
 from mlflow.exceptions import MlflowException
 
 from edgebench.errors import EdgebenchError
 from edgebench.metrics import Dtype
 from edgebench.tracking import runs
 from edgebench.tracking.reading import deployed
+
+MODEL = "edgebench.model"
+"""The tag of a version that says which logged model it is."""
 
 
 def register(
@@ -36,10 +38,15 @@ def register(
     client, found, logged = deployed(run, dtype, tracking_uri=tracking_uri)
     model = runs.logged_model(client, found, logged)
     try:
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
         for version in client.search_model_versions(f"name = '{name}'"):
-            if version.model_id == model:
+            if version.tags.get(MODEL) == model:
                 return f"models:/{name}/{version.version}"
-        made = mlflow.register_model(f"models:/{model}", name)
+        source = f"models:/{model}"
+        made = client.create_model_version(
+            name, source, found.info.run_id, tags={MODEL: model}, model_id=model
+        )
     except MlflowException as error:
         raise EdgebenchError(f"the model registry refuses '{name}': {error.message}") from error
     return f"models:/{name}/{made.version}"

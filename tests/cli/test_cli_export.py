@@ -309,7 +309,6 @@ def test_a_model_in_another_data_type_is_named() -> None:
 def test_the_logged_model_is_served_and_registered(store: Path) -> None:
     """MLflow loads it and answers requests with its logits; the best of a study gets a name."""
     import mlflow
-    from fastapi.testclient import TestClient
     from mlflow.pyfunc import scoring_server
 
     done = edgebench("export", "small:best", "--register", "board-model", folder=store)
@@ -322,11 +321,11 @@ def test_the_logged_model_is_served_and_registered(store: Path) -> None:
     run_export("small:0", "-o", "plain.onnx", "--force")
     expected = ort.InferenceSession("plain.onnx").run(None, {"input": pixels})[0]
     np.testing.assert_allclose(loaded.predict(pixels)["logits"], expected, rtol=1e-4, atol=1e-5)
-    answer = TestClient(scoring_server.init(loaded)).post(
-        "/invocations", json={"inputs": {"input": pixels.tolist()}}
-    )
-    assert answer.status_code == 200, answer.text
-    served = np.array([row["logits"] for row in answer.json()["predictions"]])
+    request = json.dumps({"inputs": {"input": pixels.tolist()}})
+    schema = loaded.metadata.get_input_schema()
+    answer = scoring_server.invocations(request, "application/json", loaded, schema)
+    assert answer.status == 200, answer.response
+    served = np.array(json.loads(answer.response)["predictions"]["logits"])
     np.testing.assert_allclose(served, expected, rtol=1e-4, atol=1e-5)
 
     refused = edgebench("export", "small:0", "--register", "a/b", folder=store)

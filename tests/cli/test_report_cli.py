@@ -16,7 +16,7 @@ from mlflow_study import store, write_study
 from onnx import helper, numpy_helper
 from report_studies import crowded, quantized, synthetic
 
-from edgebench.analysis import confusion, first_filters
+from edgebench.analysis import first_filters
 from edgebench.cli.report import command
 from edgebench.errors import EdgebenchError
 from edgebench.footprint import TARGETS
@@ -210,12 +210,6 @@ def test_the_table_is_the_documents(folder: Path, written: StudyRecord) -> None:
     shown = report(folder).stdout
     expected = document(written, "table", boards=boards)
     assert shown.partition("- Footprints")[0] == expected.partition("- Footprints")[0]
-
-
-def test_confusion_counts_by_true_and_predicted_class() -> None:
-    """Against a count by hand."""
-    labels, predicted = np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 0, 2, 2])
-    assert confusion(predicted, labels, 3) == [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
 
 
 def test_the_first_convolutions_weights_are_found() -> None:

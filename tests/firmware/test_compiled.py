@@ -139,9 +139,8 @@ def test_the_command(tmp_path: Path) -> None:
     [
         (["gap", "--cpu", "cortex-m5"], "unknown cpu 'cortex-m5'; did you mean"),
         (["gap", "--plan", "layers"], "unknown plan 'layers'; did you mean 'layerwise'"),
-        (["gap", "--dtype", "int4"], "unknown dtype 'int4'; did you mean 'int8'"),
         (["gop"], "unknown model family 'gop'; did you mean 'gap'"),
-        (["missing.onnx"], "cannot read 'missing.onnx'"),
+        (["missing.onnx"], "no such file: missing.onnx"),
         (["gap", "-o", "missing/c"], "there is no folder 'missing' to write 'c' in"),
     ],
 )

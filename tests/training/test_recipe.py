@@ -40,6 +40,8 @@ def test_the_defaults_are_the_references() -> None:
         "decayed_parameters": "unnormalized",
         "schedule": "cosine",
         "loss": "cross_entropy",
+        "class_weights": "none",
+        "sampling": "shuffled",
         "augmentation": "auto",
         "warmup": 0.0,
         "l1": 0.0,
