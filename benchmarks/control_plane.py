@@ -110,7 +110,7 @@ def _messages(task: Task) -> list[Message]:
     if isinstance(task, Prepare):
         return [Done(FACTS)]
     if isinstance(task, Judge):
-        return [Done(dict.fromkeys(task.models, 0.5))]
+        return [Done({f"test/accuracy{suffix}": 0.5 for suffix in task.models})]
     if not isinstance(task, RunTrial):
         raise TypeError(task)
     rom = task.gate.metrics["footprint/rom_bytes"]
