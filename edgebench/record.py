@@ -162,7 +162,8 @@ class StudyRecord:
     ``validation`` and ``test`` to image counts; ``provenance`` says how the footprints were
     obtained and ``convention`` by which rules; ``figures`` are those that its sweep file asks for;
     ``deployed`` is the data type of the model that
-    ships where objectives and budget do not tell.
+    ships where objectives and budget do not tell; ``remarks`` are sentences that a report adds to
+    its notes.
     """
 
     study: str
@@ -177,6 +178,7 @@ class StudyRecord:
     classes: Sequence[str] = ()
     deployed: Dtype | None = None
     figures: Sequence[FigureAsked] = ()
+    remarks: Sequence[str] = ()
 
     @property
     def dtype(self) -> Dtype:

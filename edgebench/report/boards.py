@@ -29,10 +29,37 @@ class Board:
 def refit(record: StudyRecord, board: Board) -> StudyRecord:
     """Return the record as if ``board`` were the budget: what does not fit carries the reason.
 
-    Nothing is trained again, so a trial refused under the study's own budget stays refused.
+    Nothing is trained again, so a trial refused under the study's own budget stays refused. A time
+    that was estimated for the study's own board is none of this one's, and is left out.
     """
     budget = {metric.key: limit for metric, limit in _limits(board, record.dtype)}
+    if record.target != board.name:
+        record = _without_times(record, board)
     return _judged(record, record.objectives, budget, board.name, record.dtype)
+
+
+def _without_times(record: StudyRecord, board: Board) -> StudyRecord:
+    """Return the record without times of a board: neither as figures nor as objectives."""
+    timed = {name for row in record.rows for name in row.metrics if _is_time(name)}
+    if not timed:
+        return record
+    rows = [
+        dataclasses.replace(row, metrics={n: v for n, v in row.metrics.items() if n not in timed})
+        for row in record.rows
+    ]
+    sought = tuple(goal for goal in record.objectives if not _is_time(goal.name))
+    remark = (
+        f"Latency: estimated for {record.target} alone, and left out here; 'edgebench profile RUN "
+        f"--target {board.name}' estimates it for this board."
+    )
+    return dataclasses.replace(
+        record, rows=rows, objectives=sought, remarks=(*record.remarks, remark)
+    )
+
+
+def _is_time(name: str) -> bool:
+    metric = metric_of(name)
+    return metric.footprint and metric.unit == "milliseconds"
 
 
 def redeploy(record: StudyRecord, dtype: Dtype) -> StudyRecord:

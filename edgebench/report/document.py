@@ -101,6 +101,7 @@ def notes(record: StudyRecord) -> list[str]:
             "Ties: accuracies are said to tie where the lower one lies inside the 95 % Wilson "
             "interval of the higher one; a paired test on the same images could be sharper."
         )
+    lines += record.remarks
     if any("final/seeds" in row.metrics for row in record.rows):
         lines.append(
             "Means over seeds: of the final runs of 'edgebench finalize', with Student's interval, "

@@ -18,7 +18,7 @@ from report_studies import crowded, pruned, quantized, reference, synthetic
 
 from edgebench.errors import EdgebenchError
 from edgebench.limits import limit_named, over_limit
-from edgebench.record import State
+from edgebench.record import Objective, State
 from edgebench.report import Board, best
 from edgebench.report.boards import fit_matrix, redeploy, refit
 from edgebench.report.document import document, notes, table_one
@@ -239,6 +239,28 @@ def test_a_board_asked_later_moves_the_front_without_training() -> None:
     ]
     members = [row for row in json.loads(document(record, "json"))["rows"] if row["on_front"]]
     assert [row["trial"] for row in members] == [1]
+
+
+def test_a_time_on_one_board_is_no_time_on_another() -> None:
+    """It is left out, sought or not, and a note says where it can be had."""
+    record = reference()
+    timed = dataclasses.replace(
+        record,
+        target="nucleo-h743zi2",
+        objectives=(*record.objectives, Objective("footprint/latency_ms", "minimize")),
+        rows=[
+            dataclasses.replace(row, metrics={**row.metrics, "footprint/latency_ms": 12.0})
+            for row in record.rows
+        ],
+    )
+    assert "latency" in trials(refit(timed, H7))[0]  # the study's own board
+    other = refit(timed, DISCO)
+    assert "latency" not in trials(other)[0]
+    assert other.objectives == tuple(record.objectives)
+    assert (
+        "Latency: estimated for nucleo-h743zi2 alone, and left out here; 'edgebench profile RUN "
+        f"--target {DISCO.name}' estimates it for this board."
+    ) in notes(other)
 
 
 def test_when_nothing_fits_the_report_says_so() -> None:
