@@ -3,6 +3,7 @@
 python3 develop.py quickstart   set up, then search the digits to a trade-off table
 python3 develop.py test         set up, then run the tests (further words go to pytest)
 python3 develop.py check        set up, then ruff, mypy and the tests, as CI does
+python3 develop.py gpu          set up, then the tests and the benchmark of a CUDA device
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ COMMANDS = {
     "test": [["pytest", "-n", "3", "--dist", "loadfile"]],
     "lint": [["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "--strict", "edgebench"]],
 }
+COMMANDS["gpu"] = [
+    ["pytest", "-m", "gpu"],
+    ["python", "benchmarks/training.py", "--device", "cuda", "--batches", "128,512"],
+]
 COMMANDS["check"] = [*COMMANDS["lint"], *COMMANDS["test"]]
 
 
