@@ -213,11 +213,18 @@ def resume(folder: Path, count: int = 10_000) -> None:
     with timed(StudyLog, "write_artifacts"):
         run(folder, run_cap=base)
     multiply(folder, base, count // base)
-    begun: list[float] = []
     sweep = space.build({"name": "bench", **CONTENT, "run_cap": count + 1})
     started = time.perf_counter()
-    search(sweep, settings(folder), lambda _event: begun.append(time.perf_counter()))
-    print(f"{count} recorded: the next trial begins after {begun[0] - started:.1f} s")
+    begun = 0.0
+
+    def observe(_event: Any) -> None:
+        nonlocal begun
+        begun = time.perf_counter()
+        raise KeyboardInterrupt  # the end of such a study is of no interest here
+
+    with contextlib.suppress(KeyboardInterrupt):
+        search(sweep, settings(folder), observe)
+    print(f"{count} recorded: the next trial begins after {begun - started:.1f} s", flush=True)
     seconds, record = read(folder)
     print(f"  reading {len(record.rows)} rows: {seconds:.1f} s, {megabytes()} MB")
 
