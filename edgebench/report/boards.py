@@ -11,7 +11,7 @@ from edgebench.errors import EdgebenchError
 from edgebench.limits import Use, Verdict, memory_limits, uses
 from edgebench.metrics import Dtype, Metric, in_dtype, limited, metric_of
 from edgebench.record import Objective, Row, State, StudyRecord
-from edgebench.report.front import ranked
+from edgebench.report.front import shown_members
 from edgebench.units import Bytes
 
 _SEVERITY = (Verdict.FITS, Verdict.MAY_FIT, Verdict.DOES_NOT_FIT)
@@ -108,7 +108,7 @@ def fit_matrix(record: StudyRecord, boards: Sequence[Board]) -> list[dict[str, o
     upper figure is 1.05 times that; ``no: ROM x17.5``: the model is 17.5 times what is left. All of
     it is of the model in the study's deployed data type.
     """
-    members = ranked(record.front(), record.objectives)
+    members = shown_members(record)
     return [
         {
             "board": board.name,

@@ -13,7 +13,7 @@ from functools import partial
 from edgebench.metrics import INT8, deciding, estimated, limited, metric_of
 from edgebench.record import Row, StudyRecord
 from edgebench.report.boards import Board, fit_matrix
-from edgebench.report.front import ranked
+from edgebench.report.front import MEMBERS_SHOWN, shown_members
 from edgebench.report.intervals import tied, too_few, wilson
 from edgebench.report.rows import (
     as_json,
@@ -34,10 +34,10 @@ MEMBERS_ABREAST = 6  # columns of the front's table before it continues below
 def table_one(record: StudyRecord) -> list[dict[str, object]]:
     """Return the front in the shape of a published comparison: a row a metric, a column a member.
 
-    Members stand in order of the first objective, best first; the interval of an accuracy and the
-    members it ties with stand under it.
+    Members stand in order of the first objective, best first, the best `MEMBERS_SHOWN` of them; the
+    interval of an accuracy and the members it ties with stand under it.
     """
-    members = ranked(record.front(), record.objectives)
+    members = shown_members(record)
 
     def across(title: str, cell: Callable[[Row], object]) -> dict[str, object]:
         return {"": title, **{row.name: cell(row) for row in members}}
@@ -76,6 +76,13 @@ def notes(record: StudyRecord) -> list[str]:
     goals = ", ".join(f"{goal.goal} {label(goal.name)}" for goal in record.objectives)
     found = ", ".join(f"{number} {state}" for state, number in counts.items()) or "none yet"
     lines = [f"Objectives: {goals}. Trials: {found}."]
+    members = len(record.front())
+    if members > MEMBERS_SHOWN:
+        first = label(record.objectives[0].name)
+        lines.append(
+            f"The front has {members:,} members; tables show the {MEMBERS_SHOWN} that are best in "
+            f"{first}. All of them: the formats csv and json."
+        )
     if record.dataset:
         sizes = ", ".join(f"{size} {name} images" for name, size in record.split_sizes.items())
         lines.append(f"Data set: {record.dataset}{f' ({sizes})' if sizes else ''}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.record import Objective, Row, costs, front
+from edgebench.record import Objective, Row, StudyRecord, costs, front
 
 __all__ = ["best", "front", "hypervolume", "progress", "ranked"]
 
@@ -29,6 +29,15 @@ def ranked(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[Row]:
     first = objectives[0]
     sign = -1 if first.goal == "maximize" else 1
     return sorted(rows, key=lambda row: (sign * row.metrics[first.name], row.trial))
+
+
+MEMBERS_SHOWN = 30
+"""The most members of a front that a table names; csv and json have them all."""
+
+
+def shown_members(record: StudyRecord) -> list[Row]:
+    """Return the members of a study's front that tables name: the best in the first objective."""
+    return ranked(record.front(), record.objectives)[:MEMBERS_SHOWN]
 
 
 def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:

@@ -22,6 +22,7 @@ from edgebench.record import Objective, State
 from edgebench.report import Board, best
 from edgebench.report.boards import fit_matrix, redeploy, refit
 from edgebench.report.document import document, notes, table_one
+from edgebench.report.front import MEMBERS_SHOWN
 from edgebench.report.intervals import tied, wilson
 from edgebench.report.rows import as_json, axes_shown, exact, metrics_shown, refusals, trials
 from edgebench.report.table import FORMATS, render
@@ -239,6 +240,27 @@ def test_a_board_asked_later_moves_the_front_without_training() -> None:
     ]
     members = [row for row in json.loads(document(record, "json"))["rows"] if row["on_front"]]
     assert [row["trial"] for row in members] == [1]
+
+
+def test_a_front_of_hundreds_is_cut_to_what_can_be_read() -> None:
+    """Its best members stand in the tables, a note counts the others, json has all of them."""
+    first = reference().rows[1]
+    rows = [
+        dataclasses.replace(first, trial=number, name=f"trial-{number:04d}")
+        for number in range(2_000)
+    ]
+    record = dataclasses.replace(reference(), rows=rows)  # all alike: all are members
+    started = time.process_time()
+    table = table_one(record)
+    said = notes(record)
+    assert len(fit_matrix(record, [H7])[0]) == 3 + MEMBERS_SHOWN
+    assert time.process_time() - started < 2
+    assert [key for key in table[0] if key] == [f"trial-{n:04d}" for n in range(MEMBERS_SHOWN)]
+    assert (
+        "The front has 2,000 members; tables show the 30 that are best in accuracy. All of them: "
+        "the formats csv and json."
+    ) in said
+    assert sum(row["on_front"] for row in as_json(record)["rows"]) == 2_000  # type: ignore[attr-defined]  # JSON
 
 
 def test_a_time_on_one_board_is_no_time_on_another() -> None:
