@@ -28,12 +28,14 @@ _SYSTEM = {
     errno.ENOMEM: f"there is not enough memory: use fewer --workers; {KEPT}",
 }
 """What can be done about an error of the system, by its number."""
+_CLOSED = (
+    "a store may not be written to: have the permission given for its file and those beside it "
+    "(-wal, -shm), or choose another with --storage and --tracking-uri"
+)
 _SQLITE = {
     "full": f"the disk is full: make space; {KEPT}",
-    "readonly": "a store may not be written to: have the permission given, or choose another with "
-    "--storage and --tracking-uri",
-    "read-only": "a store may not be written to: have the permission given, or choose another with "
-    "--storage and --tracking-uri",
+    "readonly": _CLOSED,
+    "read-only": _CLOSED,
     "unable to open": "a store cannot be opened: look whether its folder exists and may be written "
     "to, or choose another with --storage and --tracking-uri",
     "not a database": "a store is no SQLite database: restore it from a copy, or move it away",
