@@ -152,9 +152,10 @@ def hostile(seed: int, folder: Path) -> bool:
             chance.choice(SPOILED)(folder, chance)
         except (OSError, ValueError, KeyError, IndexError):
             continue  # the place was spoiled already
-    if chance.random() < 0.5:
-        # Suppressed where nothing is left that could be made to agree.
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+    if chance.random() < 0.5 and all((folder / name).is_file() for name in NAMES):
+        # Suppressed where the proof says nothing any more that could be made to agree.
+        odd = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+        with contextlib.suppress(*odd):
             restate(folder)
     names = [name for name in NAMES if name != "proof.json"]
     return all(

@@ -4,6 +4,11 @@
 
 Each folder is made from its seed (`tests/hostile_handovers.py`). One that was changed in its files
 and verifies all the same is printed as foreign, unless its digests and answers agree.
+
+Last printed, for `--count 120 --seed 70000`:
+
+    hand-overs: 120, seeds 70000 to 70119: clean 16, refused 104, foreign exceptions 0, crashes 0,
+    hangs 0, negative figures 0; slowest 10.45 s (seed 70059), most memory 1,336 MB, 57 s
 """
 
 from __future__ import annotations
