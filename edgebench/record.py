@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MLFLOW_STORE",
     "OPTUNA_STORE",
+    "ClassContents",
     "Facts",
     "FigureAsked",
     "Goal",
@@ -161,9 +162,9 @@ class StudyRecord:
     ``budget`` maps the key of a footprint (``rom_bytes_int8``) to its limit; ``split_sizes`` maps
     ``validation`` and ``test`` to image counts; ``provenance`` says how the footprints were
     obtained and ``convention`` by which rules; ``figures`` are those that its sweep file asks for;
-    ``deployed`` is the data type of the model that
-    ships where objectives and budget do not tell; ``remarks`` are sentences that a report adds to
-    its notes.
+    ``deployed`` is the data type of the model that ships where objectives and budget do not tell;
+    ``remarks`` are sentences that a report adds to its notes; ``omitted`` says which files of the
+    data set's folder are no part of it.
     """
 
     study: str
@@ -179,6 +180,7 @@ class StudyRecord:
     deployed: Dtype | None = None
     figures: Sequence[FigureAsked] = ()
     remarks: Sequence[str] = ()
+    omitted: Sequence[str] = ()
 
     @property
     def dtype(self) -> Dtype:
@@ -228,8 +230,21 @@ class StudyRecord:
 
 
 @dataclass(frozen=True)
+class ClassContents:
+    """What a data set holds of one class: its images in both parts, and a digest of all pixels."""
+
+    training: int
+    test: int
+    digest: str
+
+
+@dataclass(frozen=True)
 class Facts:
-    """What a worker found: the data set and the machine."""
+    """What a worker found: the data set and the machine.
+
+    ``dataset_digest`` is of the images as they are split, ``contents`` by class of the images as
+    they were read; ``omitted`` says which files are no part of them.
+    """
 
     input_shape: tuple[int, int, int]
     classes: tuple[str, ...]
@@ -239,6 +254,8 @@ class Facts:
     dataset_digest: str
     split_sizes: Mapping[str, int]
     environment: Mapping[str, str]
+    contents: Mapping[str, ClassContents] = field(default_factory=dict)
+    omitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

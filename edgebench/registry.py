@@ -19,9 +19,12 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from edgebench.errors import EdgebenchError, nearest, unknown
+from edgebench.errors import EdgebenchError, nearest, shown, unknown
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -86,7 +89,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         """Tell whether ``name`` is registered."""
-        return name in self._members
+        return isinstance(name, str) and name in self._members
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names in order of registration."""
@@ -224,11 +227,10 @@ class Option:
         if registry is not None:
             known = value in registry if isinstance(value, str) else False
             return None if known else unknown(registry.kind, str(value), registry)
-        from pydantic import ConfigDict, TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
-        strict = ConfigDict(strict=True, allow_inf_nan=False)
         try:
-            TypeAdapter(self.type, config=strict).validate_python(value)
+            _validator(self.type).validate_python(value)
         except ValidationError as error:
             first = error.errors()[0]
             rule = first["msg"].replace("Input should be", "should be", 1)
@@ -237,7 +239,9 @@ class Option:
             if limit is None and isinstance(value, str):
                 limit = nearest(value, [c for c in self.choices() if isinstance(c, str)])
             hint = "" if limit is None else f"; the nearest valid value is {limit!r}"
-            return f"{value!r} {rule}{hint}"
+            return f"{shown(value)} {rule}{hint}"
+        except (OverflowError, RecursionError):  # what pydantic lets through
+            return f"{shown(value)} is out of bounds"
         return None
 
     def choices(self) -> tuple[object, ...]:
@@ -246,6 +250,13 @@ class Option:
             return tuple(self.registry)
         bare = typing.get_args(self.type)[0] if self.type_metadata else self.type
         return typing.get_args(bare) if typing.get_origin(bare) is typing.Literal else ()
+
+
+@functools.lru_cache(maxsize=512)
+def _validator(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import ConfigDict, TypeAdapter
+
+    return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
 def options(factory: Callable[..., Any]) -> dict[str, Option]:

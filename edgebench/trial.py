@@ -80,14 +80,23 @@ class Outcome:
     analyses: Mapping[str, Any] = field(default_factory=dict)
 
 
-def dataset_of(config: TrialConfig, data_dir: Path) -> Dataset:
-    """Load the data set of ``config``; the last two are kept."""
+def dataset_of(config: TrialConfig, data_dir: Path, *, anew: bool = False) -> Dataset:
+    """Load the data set of ``config``; the last two are kept.
+
+    One that is read ``anew``, whatever was kept, also tells what it holds (`Dataset.contents`).
+    """
     key = (config.dataset, data_dir, config.split_seed, config.data_options)
+    if anew:
+        _LOADED.pop(key, None)
     if key not in _LOADED:
         while len(_LOADED) > 1:
             del _LOADED[next(iter(_LOADED))]
         _LOADED[key] = data.load(
-            config.dataset, data_dir=data_dir, seed=config.split_seed, options=config.data_options
+            config.dataset,
+            data_dir=data_dir,
+            seed=config.split_seed,
+            options=config.data_options,
+            identify=anew,
         )
     return _LOADED[key]
 

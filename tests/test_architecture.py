@@ -20,6 +20,7 @@ ORDER = (
     "record",
     "limits",
     "units",
+    "markup",
     "yaml12",
     "data",
     "models",
@@ -46,7 +47,7 @@ ALONE = {
     "models": {"errors", "registry"},
     "training": {"errors", "registry", "scores", "data"},
     "profiling": {"errors"},
-    "report": {"errors", "registry", "limits", "metrics", "record", "units"},
+    "report": {"errors", "registry", "limits", "markup", "metrics", "record", "units"},
 }
 """Rooms that can be used by themselves, with all that they import of edgebench."""
 
@@ -66,6 +67,7 @@ HOMES = {
     "pydantic": {"registry"},
     "tflite": {"profiling"},
     "filelock": {"tracking", "search"},
+    "cryptography": {"export"},
 }
 """Where a third-party package may be imported; the others are everywhere or nowhere."""
 

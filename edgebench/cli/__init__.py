@@ -7,6 +7,8 @@ its short help. Commands are imported only when they are called, so that help an
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -74,5 +76,16 @@ def main() -> None:
             "install 'edgebench[search]' brings everything that trains, searches and records",
             err=True,
         )
+        sys.exit(2)
+    except BrokenPipeError:  # whoever reads the output, as 'head' does, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:
+        from edgebench.cli._machine import refusal
+
+        line = refusal(error)
+        if line is None:
+            raise  # our own fault
+        click.echo(f"error: {line}", err=True)
         sys.exit(2)
     sys.exit(status if isinstance(status, int) else 0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
+from edgebench.cli._limits import limits_options
 from edgebench.errors import EdgebenchError
 
 if TYPE_CHECKING:
@@ -35,27 +36,7 @@ METHODS = get_args(Method)
     help="Register the run's model in MLflow, after the proof where there is an output.",
 )
 @click.option("--force", is_flag=True, help="Replace a hand-over that is in the folder.")
-@click.option(
-    "--max-abs-diff",
-    type=float,
-    default=1e-4,
-    show_default=True,
-    help="Of a float32 logit; relative to the largest one where that is above 1.",
-)
-@click.option(
-    "--min-agreement",
-    type=float,
-    default=0.999,
-    show_default=True,
-    help="Share of images with the same float32 class.",
-)
-@click.option(
-    "--max-accuracy-drop",
-    type=float,
-    default=0.01,
-    show_default=True,
-    help="0.01 is one point; 2 images are luck unless the limit is 0.",
-)
+@limits_options
 @click.option(
     "--calibration-count", type=int, default=512, show_default=True, help="Training images."
 )
@@ -73,6 +54,12 @@ METHODS = get_args(Method)
     default="validation",
     show_default=True,
     help="The images of the ladder; 'test' opens the test split.",
+)
+@click.option(
+    "--sign",
+    type=click.Path(path_type=Path),
+    metavar="KEY",
+    help="Sign a folder's proof with the private Ed25519 key in this file.",
 )
 @click.option("--dataset", metavar="NAME", help="Where the run's images are on this machine.")
 @click.option("--data-dir", type=click.Path(path_type=Path), metavar="DIR")

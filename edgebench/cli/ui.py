@@ -85,7 +85,7 @@ def _await(server: Popen[bytes], base: str, log: IO[bytes]) -> None:
         if server.poll() is not None or time.monotonic() > deadline:
             log.seek(0)
             last = log.read().decode(errors="replace").strip().splitlines()[-3:]
-            raise EdgebenchError("\n".join(["the MLflow server did not start", *last]))
+            raise EdgebenchError("the MLflow server did not start", *last)
         time.sleep(0.2)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from edgebench.data.normalization import MeanImage, Normalization, Whitening, input_layer
-from edgebench.record import Opening
+from edgebench.record import ClassContents, Opening
 from edgebench.registry import Registry
 
 
@@ -36,20 +36,30 @@ class Source:
     """What a data set function reads: all training images, all test images, the class names.
 
     ``augmentation`` names what does not change the meaning of an image: a mirrored car is a car, a
-    mirrored 2 is no digit.
+    mirrored 2 is no digit. ``omitted`` says which files were found and are no part of it.
     """
 
     training: Split
     test: Split
     classes: tuple[str, ...]
     augmentation: str
+    omitted: tuple[str, ...] = ()
+
+    def contents(self) -> dict[str, ClassContents]:
+        """Return what each class holds, whatever share or resolution is made of it."""
+        return {name: self._contents_of(label) for label, name in enumerate(self.classes)}
+
+    def _contents_of(self, label: int) -> ClassContents:
+        training, test = (split[split.labels == label] for split in (self.training, self.test))
+        return ClassContents(len(training), len(test), _digest(training, test))
 
 
 Reader = Callable[..., Source]
-"""``reader([location: str,] [data_dir: Path,] *, option=default, ...)``.
+"""``reader([location: str,] [data_dir: Path,] [skip_broken: bool,] *, option=default, ...)``.
 
-It is given those of the two that it names: a reader with a ``location`` is called ``name:PATH`` in
-a sweep, one with a ``data_dir`` keeps files there.
+It is given those of the three that it names: a reader with a ``location`` is called ``name:PATH``
+in a sweep, one with a ``data_dir`` keeps files there, one with ``skip_broken`` can do without
+files that cannot be read.
 """
 DATASETS: Registry[Reader] = Registry("data set", package="edgebench.data")
 
@@ -60,6 +70,7 @@ class Dataset:
 
     With ``crop`` the training images are larger than what the network is shown of them: random
     parts of ``crop`` x ``crop`` pixels in training. The other splits hold the centre already.
+    ``omitted`` and ``contents`` are those of the `Source`; the second where it was asked for.
     """
 
     name: str
@@ -70,6 +81,8 @@ class Dataset:
     augmentation: str
     normalization: Normalization = "channel"
     crop: int | None = None
+    omitted: tuple[str, ...] = ()
+    contents: Mapping[str, ClassContents] = field(default_factory=dict, repr=False)
 
     def open_test(self, opening: Opening) -> Split:
         """Return the test split: the one door to it; the caller records the ``opening``.
@@ -145,11 +158,16 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all images and labels in split order, the first 16 hex digits."""
-        sha = hashlib.sha256()
-        for split in (self.train, self.validation, self._test):
-            sha.update(split.images.contiguous().numpy().tobytes())
-            sha.update(split.labels.contiguous().numpy().tobytes())
-        return sha.hexdigest()[:16]
+        return _digest(self.train, self.validation, self._test)
+
+
+def _digest(*splits: Split) -> str:
+    """Return the first 16 hex digits of the SHA-256 over all images and labels of ``splits``."""
+    sha = hashlib.sha256()
+    for split in splits:
+        sha.update(split.images.flatten().numpy().data)
+        sha.update(split.labels.contiguous().numpy().data)
+    return sha.hexdigest()[:16]
 
 
 def centred(split: Split, size: int | None) -> Split:

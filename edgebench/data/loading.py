@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from edgebench.data.dataset import DATASETS, Dataset, Reader, Split, centred
 from edgebench.data.normalization import Normalization
-from edgebench.errors import EdgebenchError
+from edgebench.errors import EdgebenchError, shown
 
 DEFAULT_DATA_DIR = Path("data")
 RESIZED_AT_ONCE = 1000  # images, as float32
@@ -42,6 +42,7 @@ class DataOptions:
         resolution: Height and width that all images are resized to; None leaves them as they are.
         crop: Height and width of what the network sees: a random part of each image in training,
             its centre elsewhere; None is the whole image.
+        skip_broken: Go on without images of a folder that cannot be read, and record which.
     """
 
     train_images: Annotated[int, Ge(1)] | Annotated[float, Gt(0.0), Le(1.0)] | None = None
@@ -51,6 +52,7 @@ class DataOptions:
     resolution: Annotated[int, Ge(1), Le(1024)] | None = None
     normalization: Normalization = "channel"
     crop: Annotated[int, Ge(1), Le(1024)] | None = None
+    skip_broken: bool = False
 
 
 _DEFAULT_OPTIONS = DataOptions()
@@ -71,7 +73,11 @@ def check_name(name: str) -> None:
         if not location:
             raise EdgebenchError(f"'{name}': write the location after a colon, as in '{kind}:PATH'")
         path = Path(location.partition("@")[0])
-        if not path.is_dir():
+        try:
+            there = path.is_dir()
+        except OSError as error:  # a name that is too long, a folder that may not be entered
+            raise EdgebenchError(f"{shown(name)}: {error.strerror}") from None
+        if not there:
             raise EdgebenchError(f"'{name}': there is no folder '{path}'")
 
 
@@ -82,6 +88,7 @@ def load(
     seed: int = 0,
     options: DataOptions = _DEFAULT_OPTIONS,
     reader_options: Mapping[str, Any] = _NONE,
+    identify: bool = False,
 ) -> Dataset:
     """Read the data set ``name`` and split off the validation images by ``seed``.
 
@@ -92,6 +99,7 @@ def load(
             asked for, class by class; the same seed, the same split.
         options: What is done with the images that are read.
         reader_options: Keyword arguments of the data set's own function.
+        identify: Also digest all that was read (`Dataset.contents`): a pass over the pixels.
 
     Raises:
         EdgebenchError: An unknown name, a folder that holds no data set, a failed download, more
@@ -100,7 +108,11 @@ def load(
     check_name(name)
     kind, _, location = name.partition(":")
     reader = DATASETS[kind]
-    given = {"location": location, "data_dir": data_dir or DEFAULT_DATA_DIR}
+    given = {
+        "location": location,
+        "data_dir": data_dir or DEFAULT_DATA_DIR,
+        "skip_broken": options.skip_broken,
+    }
     asked = inspect.signature(reader).parameters
     source = reader(**{n: v for n, v in given.items() if n in asked}, **reader_options)
     training, test = (resized(part, options.resolution) for part in (source.training, source.test))
@@ -119,6 +131,8 @@ def load(
         source.augmentation,
         options.normalization,
         options.crop,
+        source.omitted,
+        source.contents() if identify else {},
     )
 
 

@@ -104,7 +104,6 @@ class _Builder:
 
     def add(self, proto: onnx.NodeProto) -> None:
         """Add one node: fold it, pass it on, or keep it with the shapes of its outputs."""
-        check_names(proto.op_type, proto.name, proto.domain, *proto.input, *proto.output)
         outputs = [name for name in proto.output if name]
         if not outputs:
             return  # nothing can depend on it
@@ -234,7 +233,7 @@ class _Builder:
         if array is None:
             return False
         name = node.outputs[0]
-        found = np.asarray(np.nonzero(array))
+        found = np.asarray(np.nonzero(np.atleast_1d(array)))
         self.values[name] = Value(name, found.shape, "int64", True, array=found)
         return True
 
@@ -305,6 +304,7 @@ def _in_order(graph: onnx.GraphProto, known: set[str]) -> Iterator[onnx.NodeProt
     waiting: dict[str, list[int]] = {}
     ready: list[int] = []
     for index, proto in enumerate(graph.node):
+        check_names(proto.op_type, proto.name, proto.domain, *proto.input, *proto.output)
         missing[index] = {name for name in proto.input if name not in there}
         for name in missing[index]:
             waiting.setdefault(name, []).append(index)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+from edgebench.markup import escaped
 from edgebench.metrics import INT8, deciding, estimated, limited, metric_of
 from edgebench.record import Row, StudyRecord
 from edgebench.report.boards import Board, fit_matrix
@@ -88,6 +89,7 @@ def notes(record: StudyRecord) -> list[str]:
         lines.append(f"Data set: {record.dataset}{f' ({sizes})' if sizes else ''}.")
         few = too_few(record.split_sizes.get("validation", 0)) if sizes else None
         lines += [few] if few else []
+        lines += [f"Files of the data set: {'; '.join(record.omitted)}."] if record.omitted else []
     if record.budget:
         bounds = limited(record.budget)
         board = f" of {record.target}" if record.target else ""
@@ -153,7 +155,10 @@ def document(
         sections[0] = ["No trial is on the front: none finished within the budget.\n"]
     if format == "table":
         sections.reverse()  # a terminal shows the end, a document its beginning
-    lines = [_filled(f"- {line}", width) for line in notes(record)]
+    said = notes(record)
+    if format == "markdown":
+        said = [escaped(line) for line in said]
+    lines = [_filled(f"- {line}", width) for line in said]
     return "\n".join([*itertools.chain(*sections), "".join(lines)])
 
 

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from edgebench.errors import EdgebenchError, unknown
+from edgebench.markup import escaped
 from edgebench.units import FORMATS, text
 
 NARROWEST = 24  # characters in which a last column is still worth reading
@@ -109,11 +110,10 @@ def _markdown(
     keys: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool], title: str | None
 ) -> str:
     def line(texts: Sequence[str]) -> str:
-        escaped = (value.replace("\\", "\\\\").replace("|", "\\|") for value in texts)
-        return "| " + " | ".join(escaped) + " |"
+        return "| " + " | ".join(map(escaped, texts)) + " |"
 
     rule = "|" + "|".join(" ---: " if flush else " --- " for flush in right) + "|"
-    heading = [f"**{title}**", ""] if title else []
+    heading = [f"**{escaped(title)}**", ""] if title else []
     return "\n".join([*heading, line(keys), rule, *map(line, cells)]) + "\n"
 
 

@@ -34,7 +34,10 @@ class WorkerDied(CheckFailed):
 
 @dataclass
 class Job:
-    """A trial under way; ``dataset`` says where its images are now, if not where they were."""
+    """A trial under way; ``dataset`` says where its images are now, if not where they were.
+
+    ``digest`` is that of the images, which a worker compares.
+    """
 
     number: int
     config: TrialConfig
@@ -42,6 +45,7 @@ class Job:
     name: str
     run_id: str
     dataset: str | None = None
+    digest: str = ""
     started: float = field(default_factory=time.monotonic)
     curve: list[Mapping[str, float]] = field(default_factory=list)
     deaths: list[str] = field(default_factory=list)
@@ -132,7 +136,11 @@ class Dispatcher:
     def _start(self, job: Job) -> None:
         config = dataclasses.replace(job.config, dataset=job.dataset or job.config.dataset)
         task = RunTrial(
-            config, job.gate, replies=self._stopping is not None, analyses=self._analyses
+            config,
+            job.gate,
+            replies=self._stopping is not None,
+            analyses=self._analyses,
+            digest=job.digest,
         )
         self.running[self.pool.submit(task)] = job
 

@@ -58,6 +58,8 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
         few = too_few(facts.split_sizes.get("validation", 0))
         if few:
             LOG.warning(few)
+        for line in facts.omitted:
+            LOG.warning("%s: %s", facts.dataset, line)
         with settings.alone(sweep.name):
             sampler = Sampler(sweep, settings.storage)
             log = StudyLog(settings.tracking_uri, sweep.name)
@@ -160,7 +162,9 @@ class _Search:
     def _facts(self, config: TrialConfig) -> Facts:
         """Return what the candidate is trained on; asked of a worker once for each data option."""
         if config.data_key not in self.facts:
-            self.facts[config.data_key] = self.dispatcher.ask(Prepare(config))
+            facts: Facts = self.dispatcher.ask(Prepare(config))
+            self.log.check_data(facts, config.data_key)
+            self.facts[config.data_key] = facts
         return self.facts[config.data_key]
 
     def _name(self, number: int, config: TrialConfig) -> str:
@@ -171,7 +175,8 @@ class _Search:
         name = self._name(number, proposal.config)
         facts = self._facts(proposal.config)
         run_id = self.log.begin_trial(number, proposal.config, facts, name, measured)
-        job = Job(number, proposal.config, measured, name, run_id)
+        digest = facts.dataset_digest
+        job = Job(number, proposal.config, measured, name, run_id, digest=digest)
         self._show("started", job)
         return job
 
@@ -255,7 +260,8 @@ class _Search:
             }
             config = self.sweep.config(row.params)
             try:
-                scores = self.dispatcher.ask(Judge(config, exported, opening))
+                digest = self._facts(config).dataset_digest
+                scores = self.dispatcher.ask(Judge(config, exported, opening, digest))
             except WorkerDied as death:
                 LOG.warning("%s goes without a test accuracy: %s", row.name, death)
                 continue

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edgebench.errors import EdgebenchError
 from edgebench.record import Facts, State
 from edgebench.search.messages import EpochEnded, Reply
 
@@ -45,11 +46,11 @@ class Prepare:
     config: TrialConfig
 
     def run(self, worker: Worker) -> Facts:
-        """Return the facts."""
+        """Return the facts; the images are read anew, so that changed ones are seen."""
         from edgebench.training import environment
         from edgebench.trial import dataset_of
 
-        dataset = dataset_of(self.config, worker.data_dir)
+        dataset = dataset_of(self.config, worker.data_dir, anew=True)
         return Facts(
             dataset.input_shape,
             dataset.classes,
@@ -59,6 +60,8 @@ class Prepare:
             dataset.digest,
             dataset.sizes,
             environment(worker.device),
+            dataset.contents,
+            dataset.omitted,
         )
 
 
@@ -67,13 +70,14 @@ class RunTrial:
     """Train a candidate that the gate admitted, export and prove it.
 
     ``replies``: wait after each epoch for the coordinator's word whether to go on. ``analyses``
-    name what else is observed.
+    name what else is observed. ``digest`` is that of the images that the study is about.
     """
 
     config: TrialConfig
     gate: Gate
     replies: bool = False
     analyses: tuple[str, ...] = ()
+    digest: str = ""
 
     def run(self, worker: Worker) -> Outcome:
         """Return what became of it."""
@@ -81,6 +85,7 @@ class RunTrial:
         from edgebench.analysis import ANALYSES
         from edgebench.training import Observer, Stop
 
+        _check_images(self.config, worker, self.digest)
         tell, replies = worker.tell, self.replies
 
         class Reporter(Observer):
@@ -114,12 +119,25 @@ class Judge:
     config: TrialConfig
     models: Mapping[str, bytes]
     opening: Opening
+    digest: str = ""
 
     def run(self, worker: Worker) -> dict[str, float]:
         """Return the scores of each model by their recorded names."""
         from edgebench import trial
 
+        _check_images(self.config, worker, self.digest)
         found: dict[str, float] = {}
         for suffix, model in self.models.items():
             found |= trial.judge(model, self.config, worker.data_dir, self.opening, suffix)
         return found
+
+
+def _check_images(config: TrialConfig, worker: Worker, digest: str) -> None:
+    """Refuse images that were changed after the coordinator heard of them; "" asks for none."""
+    from edgebench.trial import dataset_of
+
+    if digest and dataset_of(config, worker.data_dir).digest != digest:
+        raise EdgebenchError(
+            f"the images of '{config.dataset}' were changed while the study runs; restore them, "
+            "then the same command goes on"
+        )

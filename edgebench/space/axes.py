@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edgebench.errors import nearest, unknown
+from edgebench.errors import LONGEST_SHOWN, NAMED, more, nearest, quoted, shown, unknown
 from edgebench.models import MODELS
 from edgebench.record import Scalar
 from edgebench.registry import options
@@ -46,14 +46,26 @@ def read_axes(content: Any, mistakes: list[str]) -> tuple[Axis, ...]:
     if not isinstance(content, dict):
         mistakes.append("parameters: write a mapping, as in {model.family: {values: [vgg, gap]}}")
         return ()
-    found = {str(name): _axis(str(name), form, mistakes) for name, form in content.items()}
+    strange = [str(name) for name in content if not _exists(str(name))]
+    left_out = set(strange[NAMED:])
+    found = {
+        str(name): _axis(str(name), form, mistakes)
+        for name, form in content.items()
+        if str(name) not in left_out
+    }
     axes = {name: axis for name, axis in found.items() if axis}
     if FAMILY not in found:
         mistakes.append(f"parameters: '{FAMILY}' is missing; known: {', '.join(MODELS)}")
     for axis in axes.values():
         mistakes += _when_mistakes(axis, axes)
         mistakes += _option_mistakes(axis, axes)
+    mistakes += more(len(strange), "parameters: unknown axes")
     return _ordered(axes, mistakes)
+
+
+def _exists(name: str) -> bool:
+    section, _, option = name.partition(".")
+    return section in SECTIONS and option in places(section)
 
 
 def _axis(name: str, form: Any, mistakes: list[str]) -> Axis | None:
@@ -74,7 +86,7 @@ def _axis(name: str, form: Any, mistakes: list[str]) -> Axis | None:
             mistake = known[key].mistake(value)
             own += [f"{path}.{key}: {mistake}"] if mistake else []
     if not own:
-        own += _shape_mistakes(form, path)
+        own += _shape_mistakes(form, path) + _when_shape(form.get("when"), path)
     mistakes += own
     return None if own else _read_axis(name, form)
 
@@ -91,23 +103,43 @@ def _shape_mistakes(form: Mapping[str, Any], path: str) -> list[str]:
     values = form["values"] if "values" in form else [form["value"]]
     if not values:
         return [f"{path}.values: is empty"]
-    odd = [value for value in values if not isinstance(value, bool | int | float | str)]
-    return [f"{path}: {odd[0]!r} should be a number, a text, true or false"] if odd else []
+    odd = [value for value in values if not isinstance(value, Scalar)]
+    if odd:
+        return [f"{path}: {shown(odd[0])} should be a number, a text, true or false"]
+    wide = [value for value in values if isinstance(value, int) and abs(value) >= 2**63]
+    return [f"{path}: {shown(wide[0])} has more than 64 bits"] if wide else []
+
+
+def _when_shape(when: Any, path: str) -> list[str]:
+    """A condition names values of other axes, one or a list each."""
+    odd = [
+        name
+        for name, allowed in (when or {}).items()
+        for value in (allowed if isinstance(allowed, list) else [allowed])
+        if not isinstance(value, Scalar)
+    ]
+    return [
+        f"{path}.when.{name:.60}: should be a number, a text, true or false, or a list of them"
+        for name in dict.fromkeys(odd[:NAMED])
+    ]
 
 
 def _range_mistakes(form: Mapping[str, Any], path: str) -> list[str]:
-    low, high, step = form.get("min"), form.get("max"), form.get("q", 1)
+    low, high, step = form.get("min"), form.get("max"), form.get("q")
+    step = 1 if step is None else step
     if low is None or high is None or low >= high:
         return [f"{path}: min and max should both stand, with min < max"]
+    if max(abs(low), abs(high), abs(step)) >= 2**63:
+        return [f"{path}: min, max and q should be below 2^63"]
     mistakes = []
     if "log" in form.get("distribution", ""):
         if low <= 0:
-            mistakes.append(f"{path}.min: {low!r} should be above 0 for a logarithmic axis")
+            mistakes.append(f"{path}.min: {shown(low)} should be above 0 for a logarithmic axis")
         if "q" in form:
             mistakes.append(f"{path}.q: a logarithmic axis takes no step")
     mistakes += _around_mistakes(form.get("around"), f"{path}.around")
     if step <= 0:
-        mistakes.append(f"{path}.q: {step!r} should be above 0")
+        mistakes.append(f"{path}.q: {shown(step)} should be above 0")
     if _integral(form) and not all(float(number).is_integer() for number in (low, high, step)):
         mistakes.append(f"{path}: an integer axis has integers as min, max and q")
     return mistakes
@@ -120,9 +152,9 @@ def _around_mistakes(around: Any, path: str) -> list[str]:
     found = unknown_keys(around, ("study", "factor"), path)
     study, factor = around.get("study"), around.get("factor")
     if not isinstance(study, str):
-        found.append(f"{path}.study: {study!r} should be the name of a study")
+        found.append(f"{path}.study: {shown(study)} should be the name of a study")
     if isinstance(factor, bool) or not isinstance(factor, int | float) or factor <= 1:
-        found.append(f"{path}.factor: {factor!r} should be a number above 1")
+        found.append(f"{path}.factor: {shown(factor)} should be a number above 1")
     return found
 
 
@@ -172,9 +204,10 @@ def _when_mistakes(axis: Axis, axes: Mapping[str, Axis]) -> list[str]:
 def no_choice(value: Scalar, choices: Iterable[Scalar]) -> str:
     """Say that a value is none of an axis, with the nearest or all that are."""
     known = [str(choice) for choice in choices]
-    close = nearest(str(value), known)
-    hint = f"did you mean '{close}'?" if close else f"its values: {', '.join(known)}"
-    return f"'{value}' is no value of that axis; {hint}"
+    close = nearest(str(value), known) if len(str(value)) <= LONGEST_SHOWN else None
+    hint = f"did you mean '{close}'?" if close else f"its values: {', '.join(known[:NAMED])}"
+    hint += ", …" if not close and len(known) > NAMED else ""
+    return f"{quoted(value)} is no value of that axis; {hint}"
 
 
 def _option_mistakes(axis: Axis, axes: Mapping[str, Axis]) -> list[str]:
@@ -206,7 +239,8 @@ def _option_mistakes(axis: Axis, axes: Mapping[str, Axis]) -> list[str]:
     # Members may bound the same option differently: a value must suit all that it reaches.
     tried = axis.values or (_number(axis, axis.low), _number(axis, axis.high))
     found = [f"{path}: {rule}" for one in owners for value in tried if (rule := one.mistake(value))]
-    return list(dict.fromkeys(found))
+    different = list(dict.fromkeys(found))
+    return [*different[:NAMED], *more(len(different), f"{path}: values")]
 
 
 def _reachable(section: str, axes: Mapping[str, Axis]) -> list[str]:
@@ -289,4 +323,6 @@ def _ordered(axes: Mapping[str, Axis], mistakes: list[str]) -> tuple[Axis, ...]:
 
 def unknown_keys(given: Mapping[Any, Any], known: Sequence[str], path: str) -> list[str]:
     """Return a message for each key of ``given`` that is not among ``known``."""
-    return [f"{path}.{key}: {unknown('key', str(key), known)}" for key in given if key not in known]
+    strange = [key for key in given if key not in known]
+    named = [f"{path}.{key!s:.60}: {unknown('key', str(key), known)}" for key in strange[:NAMED]]
+    return [*named, *more(len(strange), f"{path}: unknown keys")]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgebench.analysis import ANALYSES
-from edgebench.errors import unknown
+from edgebench.errors import shown, unknown
 from edgebench.metrics import METRICS
 from edgebench.record import FigureAsked
 from edgebench.registry import Option, options
@@ -16,6 +16,8 @@ from edgebench.report import FIGURE_KINDS, Names
 from edgebench.space.axes import no_choice, unknown_keys
 from edgebench.space.axis import Axis
 
+MOST = 100
+"""Figures of a sweep."""
 COMMON = ("name", "kind", "title", "where")
 """The keys that every figure has."""
 
@@ -33,6 +35,9 @@ def read_figures(
         mistakes.append(
             "figures: write a list, as in [{name: accuracy, kind: curves, y: val/accuracy}]"
         )
+        return ()
+    if len(content) > MOST:
+        mistakes.append(f"figures: there are {len(content):,}; {MOST} are the most")
         return ()
     found: list[FigureAsked] = []
     for index, entry in enumerate(content):
@@ -60,11 +65,11 @@ def _mistakes(
         yield f"{path}: write {{name: ..., kind: ..., ...}}"
         return
     name, kind, title = entry.get("name"), entry.get("kind"), entry.get("title", "")
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        shown = f"{name!r} should be" if "name" in entry else "is missing; write"
-        yield f"{path}.name: {shown} letters, digits, '-' and '_': a file is named by it"
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        said = f"{shown(name)} should be" if "name" in entry else "is missing; write"
+        yield f"{path}.name: {said} letters, digits, '-' and '_': a file is named by it"
     if not isinstance(title, str):
-        yield f"{path}.title: {title!r} should be a text"
+        yield f"{path}.title: {shown(title)} should be a text"
     yield from _where_mistakes(entry.get("where"), f"{path}.where", axes)
     if not isinstance(kind, str) or kind not in FIGURE_KINDS:
         yield f"{path}.kind: {unknown(FIGURE_KINDS.kind, str(kind), FIGURE_KINDS)}"

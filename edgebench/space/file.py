@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from edgebench import data, yaml12
 from edgebench.analysis import ANALYSES
-from edgebench.errors import EdgebenchError, unknown
+from edgebench.errors import NAMED, EdgebenchError, more, quoted, shown, unknown
 from edgebench.footprint import latency_refusal, load_target
 from edgebench.metrics import (
     INT8,
@@ -35,10 +35,13 @@ from edgebench.registry import Option, options
 from edgebench.space.axes import read_axes, unknown_keys
 from edgebench.space.budget import Budget
 from edgebench.space.figures import read_figures
-from edgebench.space.schema import SECTIONS, axis_named
+from edgebench.space.schema import LARGEST_SEED, SECTIONS, axis_named
 from edgebench.space.sweep import GRID_LIMIT, Method, Sweep, Tested
 from edgebench.space.variants import read_variants
 
+LONGEST_NAME = 100
+"""Letters of a study's name, which files are named by."""
+MOST_RUNS = 1_000_000
 _SECTIONS = ("metrics", "budget", "parameters", "variants", "figures", "export")
 
 
@@ -49,8 +52,8 @@ class _Header:
     name: str = ""
     dataset: str = "digits"
     method: Method = "tpe"
-    run_cap: Annotated[int, Ge(1)] | None = None
-    seed: Annotated[int, Ge(0)] = 0
+    run_cap: Annotated[int, Ge(1), Le(MOST_RUNS)] | None = None
+    seed: Annotated[int, Ge(0), Le(LARGEST_SEED)] = 0
     early_stop: str = "none"
     analysis: list[str] | None = None
     test: Tested = "front"
@@ -138,26 +141,33 @@ def _overridden(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
 def _header(content: Mapping[str, Any], mistakes: list[str]) -> _Header:
     known = options(_Header)
     given: dict[str, Any] = {}
-    for key, value in content.items():
-        if key in known:
-            mistake = known[key].mistake(value)
-            mistakes += [f"{key}: {mistake}"] if mistake else []
-            given |= {} if mistake else {key: value}
-        elif key not in _SECTIONS:
-            mistakes.append(f"{key}: {unknown('key', str(key), [*known, *_SECTIONS])}")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", given.get("name", "")):
-        shown = f"{content['name']!r} should be" if "name" in content else "is missing; write"
-        mistakes.append(f"name: {shown} letters, digits, '-', '_' and '.', as in 'vgg-vs-gap'")
+    for key in [key for key in content if key in known]:
+        mistake = known[key].mistake(content[key])
+        mistakes += [f"{key}: {mistake}"] if mistake else []
+        given |= {} if mistake else {key: content[key]}
+    strange = [key for key in content if key not in known and key not in _SECTIONS]
+    mistakes += [
+        f"{key!s:.60}: {unknown('key', str(key), [*known, *_SECTIONS])}" for key in strange[:NAMED]
+    ]
+    mistakes += more(len(strange), "unknown keys")
+    mistakes += _name_mistakes(content, given.get("name", ""))
     try:
         data.check_name(given.get("dataset", "digits"))
     except EdgebenchError as error:
         mistakes.append(f"dataset: {error}")
-    mistakes += [
-        f"analysis: {unknown(ANALYSES.kind, name, ANALYSES)}"
-        for name in given.get("analysis") or ()
-        if name not in ANALYSES
-    ]
+    odd = [name for name in given.get("analysis") or () if name not in ANALYSES]
+    mistakes += [f"analysis: {unknown(ANALYSES.kind, name, ANALYSES)}" for name in odd[:NAMED]]
+    mistakes += more(len(odd), "analysis: unknown names")
     return _Header(**given)
+
+
+def _name_mistakes(content: Mapping[str, Any], name: str) -> list[str]:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        said = f"{shown(content['name'])} should be" if "name" in content else "is missing; write"
+        return [f"name: {said} letters, digits, '-', '_' and '.', as in 'vgg-vs-gap'"]
+    if len(name) > LONGEST_NAME:
+        return [f"name: {shown(name)} has {len(name):,} letters; {LONGEST_NAME} are the most"]
+    return []
 
 
 def _objectives(content: Any, mistakes: list[str]) -> tuple[Objective, ...]:
@@ -165,7 +175,9 @@ def _objectives(content: Any, mistakes: list[str]) -> tuple[Objective, ...]:
         mistakes.append("metrics: write a list, as in [{name: val/accuracy_best, goal: maximize}]")
         return ()
     found: list[Objective] = []
-    for index, entry in enumerate(content):
+    if len(content) > NAMED:
+        mistakes.append(f"metrics: {len(content):,} are sought; {NAMED} are the most")
+    for index, entry in enumerate(content[:NAMED]):
         path = f"metrics[{index}]"
         if not isinstance(entry, dict):
             mistakes.append(f"{path}: write {{name: ..., goal: ...}}")
@@ -174,7 +186,7 @@ def _objectives(content: Any, mistakes: list[str]) -> tuple[Objective, ...]:
         name, goal = entry.get("name"), entry.get("goal")
         if isinstance(name, str) and name.startswith("test/"):
             mistakes.append(
-                f"{path}.name: '{name}' is sealed: a search never reads the test split; the "
+                f"{path}.name: {quoted(name)} is sealed: a search never reads the test split; the "
                 "nearest valid value is 'val/accuracy_best'"
             )
         elif not metric_of(str(name)).searched:
@@ -182,7 +194,7 @@ def _objectives(content: Any, mistakes: list[str]) -> tuple[Objective, ...]:
         if goal not in get_args(Goal):
             mistakes.append(f"{path}.goal: {unknown('goal', str(goal), get_args(Goal))}")
         if any(other.name == name for other in found):
-            mistakes.append(f"{path}.name: '{name}' stands twice")
+            mistakes.append(f"{path}.name: {quoted(name)} stands twice")
         found.append(Objective(str(name), "minimize" if goal == "minimize" else "maximize"))
     return tuple(found)
 
@@ -261,7 +273,7 @@ def _int8(
     mistakes += unknown_keys(content, ("int8",), "export")
     asked = content.get("int8", bool(wanted))
     if not isinstance(asked, bool):
-        mistakes.append(f"export.int8: {asked!r} should be true or false")
+        mistakes.append(f"export.int8: {shown(asked)} should be true or false")
         return False
     if wanted and not asked:
         mistakes.append(f"export.int8: is false, but '{wanted[0]}' needs the int8 model")

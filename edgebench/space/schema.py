@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from edgebench.data import DataOptions
 from edgebench.models import MODELS
@@ -24,6 +24,8 @@ from edgebench.training import Recipe
 
 FAMILY = "model.family"
 SEED = "train.seed"
+LARGEST_SEED = 2**62
+"""PyTorch's generators take 64 bits; finals count on from the largest of a study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class ModelOptions:
 class TrainOptions(Recipe):
     """``train.*``: the recipe, and the seed of weights, order and augmentation."""
 
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Ge(0), Le(LARGEST_SEED)] = 0
 
 
 SECTIONS: Mapping[str, Callable[..., Any]] = {

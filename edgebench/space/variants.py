@@ -12,10 +12,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgebench.errors import NAMED, more
 from edgebench.record import Scalar
 from edgebench.space.axes import read_axes
 from edgebench.space.axis import Axis
 
+MOST = 100
+"""Variants of a sweep, and letters of a variant's name."""
 VARIANT = "variant"
 """The axis that names the variant; it stands in a trial's params and is no part of its identity."""
 
@@ -34,6 +37,9 @@ def read_variants(
             "variants: write names and changes, as in {base: {}, wide: {model.width: 9}}"
         )
         return tuple(axes)
+    if len(content) > MOST:
+        mistakes.append(f"variants: there are {len(content):,}; {MOST} are the most")
+        return tuple(axes)
     before = len(mistakes)
     for name, changes in content.items():
         mistakes += _mistakes(str(name), changes, parameters if before == 0 else None)
@@ -41,14 +47,16 @@ def read_variants(
 
 
 def _mistakes(name: str, changes: Any, parameters: Any) -> list[str]:
-    path = f"variants.{name}"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+    path = f"variants.{name:.60}"
+    if len(name) > MOST or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         return [f"{path}: the name should be letters, digits, '-', '_' and '.'"]
     if not isinstance(changes, dict):
         return [f"{path}: write the parameters that it changes, as in {{model.width: 9}}"]
     odd = [key for key, value in changes.items() if not isinstance(value, Scalar)]
     if odd:
-        return [f"{path}.{key}: should be one number or text, true or false" for key in odd]
+        said = "should be one number or text, true or false"
+        named = [f"{path}.{key!s:.60}: {said}" for key in odd[:NAMED]]
+        return [*named, *more(len(odd), f"{path}: such values")]
     if not isinstance(parameters, dict):
         return []  # those mistakes are named already
     found: list[str] = []

@@ -6,7 +6,7 @@ from edgebench.tracking.finals import FinalsLog
 from edgebench.tracking.handover import ExportedRun, ParityFailed, export_run
 from edgebench.tracking.log import StudyLog
 from edgebench.tracking.openings import open_test_split, openings, record_opening
-from edgebench.tracking.proofs import record_proof
+from edgebench.tracking.proofs import record_proof, recorded_handovers
 from edgebench.tracking.reading import (
     SavedRun,
     best_value,
@@ -49,6 +49,7 @@ __all__ = [
     "reader",
     "record_opening",
     "record_proof",
+    "recorded_handovers",
     "register",
     "sqlite_path",
     "views",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +11,7 @@ from edgebench import export
 from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.export import Calibration, LabelledImages, Ladder, Limits, Proven, Request
 from edgebench.tracking.openings import open_test_split
-from edgebench.tracking.proofs import record_proof
+from edgebench.tracking.proofs import record_handover, record_proof
 from edgebench.tracking.reading import experiment_id_of, fetch_run
 from edgebench.tracking.runs import reader
 from edgebench.tracking.saved import dataset_of, model_of, origin_of, preprocessing_of
@@ -61,6 +61,7 @@ def export_run(
     limits: Limits = PARITY,
     calibration: str | Calibration = "auto",
     calibration_count: int = export.COUNT,
+    sign: Path | None = None,
 ) -> ExportedRun:
     """Export a run to ONNX, compare it with PyTorch on its own images, and write it if it passes.
 
@@ -82,6 +83,7 @@ def export_run(
         calibration: ``auto`` (the most accurate candidate on the validation split), the name of
             one candidate, or a setting of one's own.
         calibration_count: How many training images int8 is calibrated on.
+        sign: A file with a private Ed25519 key that signs the proof of a folder.
 
     Raises:
         EdgebenchError: An option, the run, its images or the path is not valid; nothing is written.
@@ -92,6 +94,7 @@ def export_run(
     settings = _settings(calibration)
     request = Request(opset, softmax, int8 or folder, settings, calibration_count, limits)
     _check_output(output, split, force=force)
+    signer = _signer(sign, output)
     saved = fetch_run(run, tracking_uri=tracking_uri)
     images = dataset_of(saved, dataset, data_dir)
     model, preprocessing = model_of(saved), preprocessing_of(saved)
@@ -118,11 +121,20 @@ def export_run(
         raise ParityFailed(failure, ExportedRun(saved.run_id, proven.ladder, proof)) from None
     if folder:
         vectors = export.golden_vectors(model, proven, preprocessing, evaluation)
-        export.write(output, export.Bundle.of(proven, vectors, proof), force=force)
+        bundle = export.Bundle.of(proven, vectors, proof)
+        record_handover(saved.run_id, bundle.digests(), tracking_uri=tracking_uri)
+        export.write(output, bundle, force=force, sign=signer)
         written: tuple[Path, ...] = (output,)
     else:
         written = _write_file(output, proven, proof)
     return ExportedRun(saved.run_id, proven.ladder, proof, written)
+
+
+def _signer(key: Path | None, output: Path) -> Callable[[bytes], bytes] | None:
+    """Return what signs a folder's proof, where that is asked for."""
+    if key is not None and output.suffix == ".onnx":
+        raise EdgebenchError(f"--sign signs a hand-over, and '{output}' is one file; give a folder")
+    return None if key is None else export.signer(key)
 
 
 def _settings(calibration: str | Calibration) -> Mapping[str, Calibration]:

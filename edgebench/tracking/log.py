@@ -11,18 +11,22 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgebench.record import Facts, Row, StudyRecord
 from edgebench.space import Sweep, TrialConfig
 from edgebench.tracking import runs, views
+from edgebench.tracking.identity import check_same_data, identity_of, without_classes
 from edgebench.tracking.inputs import input_of
-from edgebench.tracking.reading import study_of
+from edgebench.tracking.reading import described, study_of
 from edgebench.tracking.refused import RefusedTable
 from edgebench.tracking.trials import TrialLog, provenance_of
 
 if TYPE_CHECKING:
     from edgebench.trial import Gate, Outcome
+
+OMITTED_KEPT = 10
+"""Lines of what is no part of the data in the study's description; each trial's record has all."""
 
 
 class StudyLog(TrialLog):
@@ -41,7 +45,11 @@ class StudyLog(TrialLog):
         """Open the sweep's run, the same one each time the study goes on.
 
         ``convention`` says by which rules its candidates are measured.
+
+        Raises:
+            EdgebenchError: The study was begun on other data.
         """
+        self.check_data(facts, sweep.first().data_key)
         text = _description(sweep, facts, convention)
         self.client.set_experiment_tag(self.experiment_id, runs.STUDY, text)
         parents = self._runs("tags.kind = 'sweep'")
@@ -56,6 +64,16 @@ class StudyLog(TrialLog):
         self._refused = RefusedTable(self.client, self.parent_id)
         limits = dict(sweep.budget.limits) if sweep.budget else None
         self._shown = StudyRecord(sweep.name, sweep.objectives, (), budget=limits)
+
+    def check_data(self, facts: Facts, data_key: str) -> None:
+        """Refuse data that are not the study's; ``data_key`` says how they were split.
+
+        Raises:
+            EdgebenchError: They differ in what is said.
+        """
+        experiment = self.client.get_experiment(self.experiment_id)
+        if runs.STUDY in experiment.tags:
+            check_same_data(self.study, described(experiment), facts, data_key)
 
     def end_sweep(self, status: str, metrics: Mapping[str, float]) -> None:
         """Close the sweep's run as ``FINISHED``, ``FAILED`` or ``KILLED``, with its counts."""
@@ -154,7 +172,7 @@ class StudyLog(TrialLog):
 
 def _description(sweep: Sweep, facts: Facts, convention: str) -> str:
     """Return what makes an experiment a study, as JSON; without class names too long for a tag."""
-    content = {
+    content: dict[str, Any] = {
         "format": runs.FORMAT,
         "objectives": [asdict(objective) for objective in sweep.objectives],
         "budget": dict(sweep.budget.limits) if sweep.budget else None,
@@ -163,11 +181,14 @@ def _description(sweep: Sweep, facts: Facts, convention: str) -> str:
         "split_sizes": dict(facts.split_sizes),
         "classes": facts.classes,
         "convention": convention,
+        "data": identity_of(facts, sweep.first().data_key),
+        "omitted": facts.omitted[:OMITTED_KEPT],
     }
     if sweep.figures:
         content["figures"] = [asdict(figure) for figure in sweep.figures]
         content["analysis"] = sweep.analysis  # what the figures may draw
     text = json.dumps(content)
-    return (
-        text if len(text) <= runs.EXPERIMENT_TAG_LIMIT else json.dumps({**content, "classes": []})
-    )
+    if len(text) <= runs.EXPERIMENT_TAG_LIMIT:
+        return text
+    short = {"classes": [], "omitted": (), "data": without_classes(content["data"])}
+    return json.dumps({**content, **short})

@@ -101,6 +101,7 @@ def _record(study: str, content: Mapping[str, Any], rows: Sequence[Row]) -> Stud
         target=content["target"],
         classes=tuple(content["classes"]),
         figures=tuple(FigureAsked(**figure) for figure in content.get("figures", ())),
+        omitted=tuple(content.get("omitted", ())),
     )
 
 
@@ -213,7 +214,7 @@ def deployed(
 
 
 def _finished(client: MlflowClient, run: str) -> Run:
-    found = _find(client, run)
+    found = find_run(client, run)
     row = row_of(found)
     if row.state is not State.FINISHED:
         raise EdgebenchError(_no_model(run, row))
@@ -312,7 +313,12 @@ def _no_model(run: str, row: Row) -> str:
     )
 
 
-def _find(client: MlflowClient, run: str) -> Run:
+def find_run(client: MlflowClient, run: str) -> Run:
+    """Return the MLflow run of a trial: a run id, ``STUDY:NUMBER`` or ``STUDY:best``.
+
+    Raises:
+        EdgebenchError: There is none, or the trial has no model.
+    """
     study, separator, which = run.rpartition(":")
     if not separator:
         return _find_by_id(client, run)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from edgebench.markup import escaped
 from edgebench.metrics import charted
 from edgebench.record import Row, StudyRecord
 from edgebench.report import (
@@ -96,7 +97,7 @@ def run_tags(row: Row, record: StudyRecord) -> dict[str, str]:
 
 def note(record: StudyRecord) -> str:
     """Return the experiment's description in Markdown: the front, the trials, how to read them."""
-    head = [f"### {record.study}", "", *(f"- {line}" for line in notes(record)), ""]
+    head = [f"### {record.study}", "", *(f"- {escaped(line)}" for line in notes(record)), ""]
     members = table_one(record)
     if members:
         head += [render(members, "markdown", title="The front")]

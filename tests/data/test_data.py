@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
+import os
+import struct
+import zlib
 from pathlib import Path
 
+import hostile_folders
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from edgebench import data
-from edgebench.data import DATASETS, DataOptions, Source, Split
+from edgebench.data import DATASETS, DataOptions, Source, Split, images
 from edgebench.data.loading import resized, takes_location
 from edgebench.errors import EdgebenchError
 from edgebench.record import Opening
@@ -323,6 +329,209 @@ def test_bad_folders_are_the_users_mistake(tmp_path: Path) -> None:
     assert mistake(f"folder:{tmp_path}/none", tmp_path) == (
         f"'folder:{tmp_path}/none': there is no folder '{tmp_path}/none'"
     )
+
+
+# What is in a folder -----------------------------------------------------------------------------
+
+
+def image(mode: str = "RGB", size: tuple[int, int] = (12, 12), seed: int = 0) -> Image.Image:
+    """Return an image of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def test_whatever_pillow_reads_is_read(tmp_path: Path) -> None:
+    """A class of BMP, one of TIFF, and every other kind; 16 bits keep their upper half."""
+    root = make_folder(tmp_path / "images")
+    for number, suffix in enumerate(("bmp", "tif", "gif", "webp", "ppm", "tga", "jp2", "PNG")):
+        for part in ("train", "test"):
+            (root / part / f"dog{number}").mkdir()
+            image(seed=number).save(root / part / f"dog{number}" / f"0.{suffix}")
+    deep = np.full((12, 12), 0x80FF, np.uint16)
+    Image.fromarray(deep).save(root / "test" / "ant" / "0.png")
+    for mode in ("1", "L", "LA", "P", "RGBA"):
+        image(mode).save(root / "test" / "bee" / f"{mode}.png")
+    image("CMYK").save(root / "test" / "bee" / "cmyk.jpg")
+    dataset = data.load(f"folder:{root}", data_dir=tmp_path)
+    assert len(dataset.classes) == 11
+    assert dataset.omitted == ()
+    assert dataset._test.images[0].unique().tolist() == [0x80]
+    bmp = dataset._test.images[dataset._test.labels == dataset.classes.index("dog0")]
+    assert torch.equal(bmp[0].permute(1, 2, 0), torch.from_numpy(np.array(image(seed=0))))
+
+
+def test_images_stand_upright(tmp_path: Path) -> None:
+    """Each of the eight orientations of EXIF shows the same picture, in every format that has it.
+
+    Source: the figure of CIPA DC-008 (EXIF 2.3), section 4.6.4, tag 274.
+    """
+    upright = torch.from_numpy(np.array(image("L", (6, 4))))
+    stored = {  # what a camera that was held so writes
+        1: upright,
+        2: upright.flip(1),
+        3: upright.flip(0, 1),
+        4: upright.flip(0),
+        5: upright.T,
+        6: upright.T.flip(0),
+        7: upright.T.flip(0, 1),
+        8: upright.T.flip(1),
+    }
+    for suffix in ("png", "tif"):
+        for orientation, pixels in stored.items():
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            path = tmp_path / f"{orientation}.{suffix}"
+            Image.fromarray(pixels.contiguous().numpy()).save(path, exif=exif)
+            assert torch.equal(images.decode(path, None)[0], upright), (suffix, orientation)
+
+
+def test_files_that_are_no_images_are_counted(tmp_path: Path) -> None:
+    """What is skipped is said; hidden files are not."""
+    root = make_folder(tmp_path / "images")
+    for name in ("a.txt", "b.txt", "Thumbs.db", "README", ".DS_Store"):
+        (root / "train" / "ant" / name).write_text("no image")
+    (root / "train" / "bee" / "more").mkdir()
+    dataset = data.load(f"folder:{root}", data_dir=tmp_path)
+    assert dataset.omitted == ("5 skipped, no images: 2 .txt, 1 .db, 1 folder, 1 no ending",)
+    assert data.load(f"folder:{root}", data_dir=tmp_path).omitted == dataset.omitted
+
+
+def test_a_class_without_images_is_a_mistake(tmp_path: Path) -> None:
+    """It would vanish, and another network be trained; all such folders are named."""
+    root = make_folder(tmp_path / "images")
+    (root / "train" / "dog").mkdir()
+    (root / "train" / "elk").mkdir()
+    (root / "train" / "elk" / "notes.txt").write_text("none yet")
+    (root / "train" / "fox").symlink_to("nowhere")
+    assert mistake(f"folder:{root}", tmp_path).splitlines() == [
+        f"'{root}/train/dog': the class has no image; add some, or remove the folder",
+        f"'{root}/train/elk': the class has no image: 1 .txt; add some, or remove the folder",
+        f"'{root}/train/fox' is a link to nothing, or to itself",
+    ]
+
+
+def spoil(folder: Path) -> None:
+    """Put seven broken files into a folder, each of another kind."""
+    whole = io.BytesIO()
+    image().save(whole, "PNG")
+    (folder / "a.png").write_bytes(whole.getvalue()[:200])
+    (folder / "b.jpg").write_bytes(b"no image")
+    (folder / "c.png").symlink_to("nowhere")
+    (folder / "d.png").symlink_to("d.png")
+    os.mkfifo(folder / "e.png")
+    image("L").convert("F").save(folder / "f.tif")
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + head
+    bomb = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (folder / "g.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bomb + whole.getvalue()[33:])
+
+
+def test_broken_files_are_named_all_at_once(tmp_path: Path) -> None:
+    """Cut off, no image, links, a pipe that nobody writes to, floats, a bomb of pixels."""
+    root = make_folder(tmp_path / "images")
+    spoil(root / "train" / "bee")
+    at = f"'{root}/train/bee"
+    assert mistake(f"folder:{root}", tmp_path).splitlines() == [
+        f"{at}/a.png' cannot be read as an image: image file is truncated",
+        f"{at}/b.jpg' cannot be read as an image: it has no image's beginning",
+        f"{at}/c.png' is a link to nothing",
+        f"{at}/d.png' cannot be read as an image: Too many levels of symbolic links",
+        f"{at}/e.png' is no file",
+        f"{at}/f.tif' has 32 bits a pixel, and no format says what they range over",
+        f"{at}/g.png' has more than 89,478,485 pixels",
+        "7 broken: mend or remove them, or go on without them by data.skip_broken: true",
+    ]
+    for number in range(9):
+        (root / "train" / "cat" / f"x{number}.png").write_bytes(b"")
+    lines = mistake(f"folder:{root}", tmp_path).splitlines()
+    assert len(lines) == 12
+    assert lines[10] == "and 6 more broken files"
+
+
+def test_broken_files_may_be_left_out_and_are_recorded(tmp_path: Path) -> None:
+    """The rest is what it was; which were left out is kept with the decoded images."""
+    root = make_folder(tmp_path / "images")
+    whole = data.load(f"folder:{root}", data_dir=tmp_path, identify=True)
+    spoil(root / "train" / "bee")
+    options = DataOptions(skip_broken=True)
+    for _ in range(2):  # decoded, then from the cache
+        found = data.load(f"folder:{root}", data_dir=tmp_path, options=options, identify=True)
+        assert found.contents == whole.contents
+        assert len(found.omitted) == 7
+        assert found.omitted[0] == (
+            "left out, 'train/bee/a.png' cannot be read as an image: image file is truncated"
+        )
+    for file in (root / "test" / "cat").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(EdgebenchError, match="no image of the class 'cat' can be read"):
+        data.load(f"folder:{root}", data_dir=tmp_path, options=options)
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    """A class is shown by its name; an image's name matters to nobody."""
+    root = make_folder(tmp_path / "images")
+    odd = os.fsdecode(b"\xff.png")
+    image().save(root / "train" / "bee" / odd, "PNG")
+    assert len(data.load(f"folder:{root}", data_dir=tmp_path).train) == 28
+    (root / "train" / "bee" / odd).write_bytes(b"")
+    (tmp_path / "again").mkdir()
+    assert mistake(f"folder:{root}", tmp_path / "again").startswith(
+        f"'{root}/train/bee/\\udcff.png' cannot be read as an image: "
+    )
+    (root / "train" / os.fsdecode(b"\xfe")).mkdir()
+    assert mistake(f"folder:{root}", tmp_path / "again") == (
+        f"'{root}/train/\\udcfe': a class is named by its folder, which should be UTF-8 text "
+        "without control characters"
+    )
+
+
+def test_a_damaged_or_unwritable_cache_costs_time_only(tmp_path: Path) -> None:
+    """The images are decoded again, or not kept."""
+    root = make_folder(tmp_path / "images")
+    first = data.load(f"folder:{root}", data_dir=tmp_path / "cache")
+    [file] = (tmp_path / "cache" / "decoded").iterdir()
+    file.write_bytes(file.read_bytes()[:1000])
+    assert data.load(f"folder:{root}", data_dir=tmp_path / "cache").digest == first.digest
+    (tmp_path / "file").write_text("")
+    assert data.load(f"folder:{root}", data_dir=tmp_path / "file").digest == first.digest
+
+
+def test_images_that_do_not_fit_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are refused when the first is decoded, with what would fit."""
+    root = make_folder(tmp_path / "images")
+    monkeypatch.setattr(os, "sysconf", lambda _: 100)  # a machine of 100 pages of 100 bytes
+    assert mistake(f"folder:{root}", tmp_path) == (
+        "30 images of 3x12x12 need 0.0 GB decoded, more than half of this machine's 0.0 GB; ask "
+        "for a smaller size, as in 'folder:PATH@3x64x64'"
+    )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_seeded_folders(tmp_path: Path, seed: int) -> None:
+    """A few of those that `benchmarks/attacks/image_folders.py` loads by the hundred."""
+    (tmp_path / "images").mkdir()
+    name = hostile_folders.hostile(seed, tmp_path / "images")
+    options = DataOptions(skip_broken=seed % 2 == 1)
+    with contextlib.suppress(EdgebenchError):
+        data.load(name, data_dir=tmp_path / "cache", options=options)
+
+
+def test_what_a_data_set_holds_is_told_by_class(tmp_path: Path) -> None:
+    """Counts and a digest of each class, whatever share, crop or resolution is made of it."""
+    root = make_folder(tmp_path / "images")
+    found = data.load(f"folder:{root}", data_dir=tmp_path, identify=True)
+    assert {n: (c.training, c.test) for n, c in found.contents.items()} == {
+        "ant": (10, 10), "bee": (10, 10), "cat": (10, 10),
+    }  # fmt: skip
+    options = DataOptions(train_images=9, crop=8, resolution=9)
+    part = data.load(f"folder:{root}", data_dir=tmp_path, identify=True, options=options)
+    assert part.contents == found.contents
+    assert part.digest != found.digest
+    image().save(root / "test" / "bee" / "3.png")
+    after = data.load(f"folder:{root}", data_dir=tmp_path, identify=True).contents
+    assert {name for name in after if after[name] != found.contents[name]} == {"bee"}
 
 
 def test_names_are_checked_without_reading() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
@@ -17,13 +16,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 from export_cases import trained
+from handover_case import RUN, bundle, restate
 
 from edgebench.errors import EdgebenchError
 from edgebench.export import LabelledImages, Preprocessing, Request, prove, to_onnx
 from edgebench.export.handover import (
-    Bundle,
-    golden_vectors,
-    proof_bytes,
     statement,
     verify,
     write,
@@ -31,25 +28,6 @@ from edgebench.export.handover import (
 from edgebench.export.handover.bundle import NAMES
 from edgebench.export.parity import Limits
 from edgebench.export.quantization import Calibration
-
-RUN = {"name": "trial-0000-gap", "family": "gap", "dataset": "digits", "seed": 0}
-
-
-@functools.cache
-def bundle() -> Bundle:
-    """Return a real hand-over of the trained digits network; read-only."""
-    made = trained()
-    train = LabelledImages(made.train.numpy(), made.train_labels.numpy())
-    test = LabelledImages(made.test.numpy(), made.test_labels.numpy())
-    request = Request(settings={"minmax": Calibration()}, count=200)
-    proven = prove(
-        made.model, made.preprocessing, request, train=train, validation=train, evaluation=test
-    )
-    assert proven.ladder.failed is None
-    assert proven.choice is not None
-    proof = statement(proven, made.preprocessing, run=RUN, split="test")
-    vectors = golden_vectors(made.model, proven, made.preprocessing, test)
-    return Bundle(proven.float_model, proven.choice.model, vectors, proof)
 
 
 @pytest.fixture
@@ -62,13 +40,6 @@ def folder(tmp_path: Path) -> Path:
 def contents(folder: Path) -> dict[str, bytes]:
     """Return the files of a folder by name."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def restate(folder: Path) -> None:
-    """Make the proof agree with the files, as one who covers his tracks would."""
-    proof = json.loads((folder / "proof.json").read_bytes())
-    files = {name: (folder / name).read_bytes() for name in proof.pop("files")}
-    (folder / "proof.json").write_bytes(proof_bytes(proof, files))
 
 
 def test_the_folder_holds_what_it_promises(folder: Path) -> None:
@@ -210,12 +181,16 @@ def _truncated(content: bytes) -> bytes:
 DAMAGES = {  # which file, what becomes of its content (None: it is gone), what is said
     "no proof": ("proof.json", None, "is no hand-over: it has no proof.json"),
     "no inputs": ("inputs.npz", None, "is incomplete: inputs.npz: No such file"),
-    "no json": ("proof.json", lambda _: b"{", "proof.json' cannot be read: Expecting"),
-    "no object": ("proof.json", lambda _: b"[]", "proof.json' cannot be read: list"),
+    "no json": ("proof.json", lambda _: b"{", "proof.json cannot be read: Expecting"),
+    "no object": (
+        "proof.json",
+        lambda _: b"[]",
+        "proof.json cannot be read: the whole should be an object, not []",
+    ),
     "another format": (
         "proof.json",
         lambda _: b'{"format": 9, "files": {}}',
-        "proof.json' has format 9; this edgebench reads 1",
+        "proof.json has format 9; this edgebench reads 1",
     ),
     "no archive": ("outputs.npz", lambda _: b"no", "outputs.npz cannot be read: "),
     "truncated": ("model.onnx", _truncated, "model.onnx is no model that ONNX Runtime can run: "),

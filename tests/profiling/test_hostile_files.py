@@ -180,6 +180,16 @@ def test_groups_that_do_not_divide(group: int) -> None:
     )
 
 
+def test_positions_in_a_single_number() -> None:
+    """NonZero of a constant without dimensions: ONNX Runtime reads it as one element."""
+    pad = Sketchpad()
+    place = pad.add("NonZero", [pad.data("one", 1)])
+    axis = pad.add("Reshape", [place, pad.data("shape", [1])])
+    pad.add("Unsqueeze", [pad.conv("input", 4, 3, name="conv"), axis], "out")
+    [layer] = [one for one in profile(pad.model("out")).operators if one.op == "Conv"]
+    assert layer.name == "conv"
+
+
 def test_a_cast_to_nothing() -> None:
     """Without ``to``, and to a type that does not exist."""
     for attributes, message in (
@@ -224,7 +234,11 @@ def test_negative_dimensions() -> None:
 def test_names_that_are_not_text() -> None:
     """Bytes that are no UTF-8, where an operator's name should stand."""
     whole = conv().SerializeToString().replace(b"Conv", b"\xff\xfe\xfd\xfc")
-    assert refused(whole) == "a name in the model is not UTF-8: b'\\xff\\xfe\\xfd\\xfc'"
+    said = "a name in the model is not UTF-8: b'\\xff\\xfe\\xfd\\xfc'"
+    assert refused(whole) == said
+    model = conv()
+    model.graph.node.add(op_type="Add", input=["XXXX", "nobody"], output=["more"])
+    assert refused(model.SerializeToString().replace(b"XXXX", b"\xff\xfe\xfd\xfc")) == said
 
 
 def test_nodes_without_results_and_empty_constants() -> None:

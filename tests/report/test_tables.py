@@ -98,7 +98,7 @@ def test_table_is_aligned_and_numbers_stand_right() -> None:
 def test_markdown_escapes_the_bar() -> None:
     """A bar inside a cell does not make a column."""
     assert render(ROWS, "markdown", columns=["name", "ROM"], units="binary") == (
-        "| name | ROM |\n| --- | ---: |\n| a\\|b | 1.44 MiB |\n| <c> | 95.00 KiB |\n"
+        "| name | ROM |\n| --- | ---: |\n| a\\|b | 1.44 MiB |\n| &lt;c&gt; | 95.00 KiB |\n"
     )
 
 

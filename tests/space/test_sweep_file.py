@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import hostile_sweeps
 import pytest
 
 from edgebench import yaml12
@@ -235,3 +237,74 @@ def test_the_golden_mistakes_cover_three_kinds() -> None:
     """The golden folder is read, and at least one of its files has many mistakes."""
     assert yaml12.read(GOLDEN / "many.yaml")
     assert len((GOLDEN / "many.txt").read_text().splitlines()) > 10
+
+
+# From anybody ------------------------------------------------------------------------------------
+
+
+def test_seeded_files() -> None:
+    """A sweep or a few mistakes of one line each; the long run is in `benchmarks/attacks/`."""
+    outcomes: Counter[str] = Counter()
+    for seed in range(50):
+        try:
+            content = yaml12.parse(hostile_sweeps.hostile(seed).decode(), "sweep")
+        except (EdgebenchError, UnicodeDecodeError):
+            outcomes["no yaml"] += 1
+            continue
+        try:
+            sweep.build(content if isinstance(content, dict) else {})
+            outcomes["read"] += 1
+        except EdgebenchError as error:
+            outcomes["refused"] += 1
+            found = error.mistakes
+        else:
+            found = ()
+        assert sum(map(len, found)) < 10_000, seed
+        assert all(len(one.splitlines()) == 1 for one in found), seed
+    assert sorted(outcomes) == ["no yaml", "read", "refused"]
+    assert min(outcomes.values()) > 2
+
+
+WIDTH, MOST = "parameters.model.width", 2**62
+ENDLESS: list[tuple[dict[str, Any], str]] = [
+    ({"name": "x" * 101}, f"name: '{'x' * 59}… has 101 letters; 100 are the most"),
+    (
+        {"seed": 2**64},
+        f"seed: {2**64} should be less than or equal to {MOST}; the nearest valid value is {MOST}",
+    ),
+    (
+        {"budget": {"dtype": {"a": 1}}},
+        "budget.dtype: unknown dtype '{'a': 1}'; known: float32, int8",
+    ),
+    ({"model.width": {"min": 1, "max": 2**63}}, f"{WIDTH}: min, max and q should be below 2^63"),
+    ({"model.width": 2**63}, f"{WIDTH}: 9223372036854775808 has more than 64 bits"),
+    (
+        {"model.width": {"value": 1, "when": {"model.family": [{}]}}},
+        f"{WIDTH}.when.model.family: should be a number, a text, true or false, or a list of them",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changed", "message"), ENDLESS)
+def test_numbers_and_names_without_end(changed: dict[str, Any], message: str) -> None:
+    """Each is refused by one line."""
+    axes = {name: form for name, form in changed.items() if "." in name}
+    rest = {name: value for name, value in changed.items() if "." not in name}
+    assert mistakes(parameters={"model.family": "gap", **axes}, **rest) == [message]
+
+
+def test_a_step_that_is_none_or_tiny_builds_nothing() -> None:
+    """A range of 10^9 values is as good as continuous."""
+    assert axis({"min": 0.1, "max": 1.0, "q": None}).choices() is None
+    assert axis({"min": 0.1, "max": 1.0, "q": 1e-9}).choices() is None
+    assert axis({"min": 1, "max": 10**9}, "model.width").choices() is None
+
+
+def test_many_mistakes_of_a_kind_are_counted() -> None:
+    """The first ten are named: 3,000 unknown axes are answered at once, in few lines."""
+    axes = {f"model.x{number}": 1 for number in range(3_000)}
+    found = mistakes(parameters={"model.family": "gap", **axes}, budget=axes, **axes)
+    assert len(found) == 33
+    assert found[10] == "and 2,990 more unknown keys"
+    assert found[21] == "budget: and 2,990 more unknown keys"
+    assert found[32] == "parameters: and 2,990 more unknown axes"

@@ -92,8 +92,9 @@ def test_an_experiment_a_study_a_parent_run_a_sweep_a_child_run_a_trained_trial(
 def test_the_experiment_says_what_the_study_is(stores: Stores) -> None:
     """All that a report needs besides the rows, and the format that it is written in."""
     log = opened(stores)
-    tag = log.client.get_experiment(log.experiment_id).tags["edgebench.study"]
-    assert json.loads(tag) == {
+    content = json.loads(log.client.get_experiment(log.experiment_id).tags["edgebench.study"])
+    assert content.pop("data")["split"]["digest"] == "0123456789abcdef"
+    assert content == {
         "format": 2,
         "objectives": [
             {"name": "val/accuracy_best", "goal": "maximize"},
@@ -105,6 +106,7 @@ def test_the_experiment_says_what_the_study_is(stores: Stores) -> None:
         "split_sizes": {"validation": 5000, "test": 10000},
         "classes": list("abcdefghij"),
         "convention": CONVENTION,
+        "omitted": [],
     }
 
 

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ INPUTS = "inputs.npz"
 OUTPUTS = "outputs.npz"
 CARD = "MODEL_CARD.md"
 NAMES = (FLOAT_MODEL, INT8_MODEL, INPUTS, OUTPUTS, CARD, PROOF)
+SIGNATURE = f"{PROOF}.sig"  # where one was asked for
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,20 @@ class Bundle:
         }
         return contents | {PROOF: proof_bytes(self.proof, contents)}
 
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of every file, in hex, as the record of a run keeps them."""
+        return {name: sha256(content) for name, content in self.files().items()}
+
+
+def sha256(content: bytes) -> str:
+    """Return the digest of a file in hex, as a proof states it."""
+    return hashlib.sha256(content).hexdigest()
+
 
 def proof_bytes(proof: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
     """Return the text of a proof: ``proof`` with the size and SHA-256 of the files it is about."""
     digests = {
-        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        for name, content in files.items()
+        name: {"bytes": len(content), "sha256": sha256(content)} for name, content in files.items()
     }
     whole = {"format": FORMAT, **proof, "files": digests}
     return (json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -91,7 +100,7 @@ def check_free(folder: Path, *, force: bool) -> None:
         raise EdgebenchError(
             f"'{folder}' exists and is not empty; choose another folder, or replace it with --force"
         )
-    foreign = [name for name in held if name not in NAMES]
+    foreign = [name for name in held if name not in (*NAMES, SIGNATURE)]
     if foreign:
         raise EdgebenchError(
             f"'{folder}' holds '{foreign[0]}', which is no part of a hand-over; "
@@ -99,11 +108,18 @@ def check_free(folder: Path, *, force: bool) -> None:
         )
 
 
-def write(folder: Path, bundle: Bundle, *, force: bool = False) -> None:
+def write(
+    folder: Path,
+    bundle: Bundle,
+    *,
+    force: bool = False,
+    sign: Callable[[bytes], bytes] | None = None,
+) -> None:
     """Write ``bundle`` to ``folder``: everything beside it first, then one rename.
 
-    A process that is killed in the middle leaves at most a hidden folder beside it, which the next
-    hand-over of that name sweeps away.
+    ``sign`` makes the signature of the proof, which stands beside it (see `signer`). A process
+    that is killed in the middle leaves at most a hidden folder beside it, which the next hand-over
+    of that name sweeps away.
 
     Raises:
         EdgebenchError: see `check_free`; or the disk refuses the bytes, and nothing is left.
@@ -115,7 +131,10 @@ def write(folder: Path, bundle: Bundle, *, force: bool = False) -> None:
     former = parent / f".{folder.name}.former-{os.getpid()}"
     try:
         building.mkdir()
-        for name, content in bundle.files().items():
+        contents = bundle.files()
+        if sign is not None:
+            contents[SIGNATURE] = sign(contents[PROOF])
+        for name, content in contents.items():
             _write_through(building / name, content)
         if folder.exists():
             folder.rename(former)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from edgebench.markup import code, escaped
 
 _RUN = """```python
 import numpy as np, onnxruntime
@@ -18,9 +21,10 @@ def card(proof: Mapping[str, Any]) -> str:
     """Return the card of a hand-over from its proof."""
     run, pre = proof["run"], proof["preprocessing"]
     parts = [
-        f"# {run['name']}",
+        f"# {escaped(str(run['name']))}",
         (
-            f"An image classifier of the family `{run['family']}`, trained on `{run['dataset']}`: "
+            f"An image classifier of the family {code(str(run['family']))}, trained on "
+            f"{code(str(run['dataset']))}: "
             f"{'x'.join(map(str, pre['input_shape']))} pixels, {len(pre['classes'])} classes "
             f"({_few(pre['classes'])})."
         ),
@@ -81,7 +85,9 @@ def _ladder(ladder: Mapping[str, Any], split: str) -> str:
 
 
 def _int8(int8: Mapping[str, Any]) -> str:
-    named = ", ".join(f"`{one['name']}` ({one['reason']})" for one in int8["float_operators"])
+    named = ", ".join(
+        f"{code(one['name'])} ({escaped(one['reason'])})" for one in int8["float_operators"]
+    )
     graph = f"These operators stay float32: {named}." if named else "The whole graph is int8."
     return (
         f"Int8 weights per channel and int8 activations, calibrated by `{int8['candidate']}` on "
@@ -102,14 +108,20 @@ def _footprint(footprint: Mapping[str, Any]) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"`{name}={one}`" for name, one in value.items())
-    return f"`{value}`"
+        return ", ".join(code(f"{name}={one}") for name, one in value.items())
+    return code(str(value))
 
 
 def _few(classes: list[str]) -> str:
-    return ", ".join(classes) if len(classes) <= 12 else f"{', '.join(classes[:10])}, …"
+    shown = ", ".join(map(escaped, classes if len(classes) <= 12 else classes[:10]))
+    return shown if len(classes) <= 12 else f"{shown}, …"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(text: object) -> str:
+    """Return Markdown as a cell: a bar ends it even inside code, unless it is escaped."""
+    return re.sub(r"(?<!\\)\|", r"\|", str(text))

@@ -6,6 +6,7 @@ from edgebench.export.parity.ladder import (
     Limits,
     Rung,
     compare,
+    failures,
     require_passed,
     run_ladder,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "Limits",
     "Rung",
     "compare",
+    "failures",
     "onnx_divergence",
     "require_passed",
     "run_ladder",

@@ -152,17 +152,6 @@ def compare(
     """
     apart = difference(reference, candidate)
     right = [float((logits.argmax(1) == labels).mean()) for logits in (reference, candidate)]
-    failures = []
-    if not np.isfinite(apart.max_abs_diff):
-        failures.append("the outputs are not finite")
-    if exact:
-        if apart.max_abs_diff > limits.allowed_diff(apart.max_abs_logit):
-            failures.append(_difference_over(apart, limits))
-        if apart.top1_agreement < limits.min_agreement:
-            failures.append(f"agreement {apart.top1_agreement:.4f} < {limits.min_agreement:.4f}")
-    drop, allowed = right[0] - right[1], limits.allowed_drop(apart.images)
-    if drop > allowed + 1e-9:  # the difference of two shares is not exact
-        failures.append(f"accuracy drop {drop:.4f} > {allowed:.4f}")
     return Rung(
         name,
         *sides,
@@ -170,8 +159,24 @@ def compare(
         reference_accuracy=right[0],
         candidate_accuracy=right[1],
         exact=exact,
-        failures=tuple(failures),
+        failures=failures(apart, right[0] - right[1], limits, exact=exact),
     )
+
+
+def failures(apart: Parity, drop: float, limits: Limits, *, exact: bool) -> tuple[str, ...]:
+    """Say which limits a difference and a ``drop`` of accuracy (a share) break; see `compare`."""
+    found = []
+    if not np.isfinite(apart.max_abs_diff):
+        found.append("the outputs are not finite")
+    if exact:
+        if apart.max_abs_diff > limits.allowed_diff(apart.max_abs_logit):
+            found.append(_difference_over(apart, limits))
+        if apart.top1_agreement < limits.min_agreement:
+            found.append(f"agreement {apart.top1_agreement:.4f} < {limits.min_agreement:.4f}")
+    allowed = limits.allowed_drop(apart.images)
+    if drop > allowed + 1e-9:  # the difference of two shares is not exact
+        found.append(f"accuracy drop {drop:.4f} > {allowed:.4f}")
+    return tuple(found)
 
 
 def _difference_over(apart: Parity, limits: Limits) -> str:

@@ -52,7 +52,8 @@ class Retraining:
         measured = gate(config, None, facts.input_shape, len(facts.classes))
         name = f"final-{row.name.removeprefix('trial-')}-seed{config.seed}"
         run_id = self.log.begin_final(row.trial, config, facts, name, measured)
-        job = Job(row.trial, config, measured, name, run_id, dataset=self.dataset)
+        digest = facts.dataset_digest
+        job = Job(row.trial, config, measured, name, run_id, dataset=self.dataset, digest=digest)
         self._show("started", job)
         return job
 

@@ -1,0 +1,30 @@
+"""Loads hundreds of hostile image folders, as a worker does, twice: as they are, and skipping.
+
+    python benchmarks/attacks/image_folders.py --count 800 --seed 0
+
+Each folder is made from its seed (`tests/hostile_folders.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onslaught import judged, main
+
+
+def outcome(seed: int, folder: Path) -> tuple[str, str]:
+    """Load the folder of a seed; broken images are left out in every second."""
+    from hostile_folders import hostile
+
+    from edgebench import data
+
+    (folder / "images").mkdir()
+    name = hostile(seed, folder / "images")
+    options = data.DataOptions(skip_broken=seed % 2 == 1)
+    return judged(
+        lambda: data.load(name, data_dir=folder / "cache", options=options, identify=True)
+    )
+
+
+if __name__ == "__main__":
+    main(__doc__, "image_folders", "image folders", 800)
