@@ -83,7 +83,8 @@ def _quantized(values: npt.NDArray[np.float32], rule: Mapping[str, Any]) -> npt.
     """Return the integers of ``QuantizeLinear``: rounded half to even, saturated."""
     limits = np.iinfo(rule["dtype"])
     rounded = np.rint(values / np.float32(rule["scale"])).astype(np.int64)
-    return np.clip(rounded + int(rule["zero_point"]), int(limits.min), int(limits.max))
+    found: npt.NDArray[np.int64] = np.clip(rounded + rule["zero_point"], limits.min, limits.max)
+    return found
 
 
 def _array(kind: str, name: str, values: Iterable[str], count: int) -> str:
