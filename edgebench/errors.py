@@ -5,7 +5,10 @@ The library raises these; only ``edgebench.cli`` prints them and exits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+_PASSWORD = re.compile(r"([a-zA-Z][\w+.-]*://[^\s:/@'\"]*):[^\s'\"]+@")
 
 
 class EdgebenchError(Exception):
@@ -89,3 +92,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     close = nearest(name, choices) if len(name) <= LONGEST_SHOWN else None
     hint = f"did you mean '{close}'?" if close else f"known: {', '.join(choices)}"
     return f"unknown {kind} {quoted(name)}; {hint}"
+
+
+def redacted(text: str) -> str:
+    """Return ``text`` with the password of every address in it replaced by ``***``.
+
+    >>> redacted("cannot reach postgresql://me:secret@host/optuna")
+    'cannot reach postgresql://me:***@host/optuna'
+    """
+    return _PASSWORD.sub(r"\1:***@", text) if "://" in text else text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -32,9 +33,10 @@ __all__ = [
     "front",
 ]
 
-OPTUNA_STORE = "sqlite:///mlruns/optuna.db"
-MLFLOW_STORE = "sqlite:///mlruns/mlflow.db"
-"""Where a study is kept unless a command is told otherwise: in the folder it runs from."""
+OPTUNA_STORE = os.environ.get("EDGEBENCH_STORAGE") or "sqlite:///mlruns/optuna.db"
+MLFLOW_STORE = os.environ.get("EDGEBENCH_TRACKING_URI") or "sqlite:///mlruns/mlflow.db"
+"""Where a study is kept unless a command is told otherwise: in the folder it runs from, or where
+the environment says. There an address with a password is seen by nobody else."""
 
 Scalar = bool | int | float | str
 

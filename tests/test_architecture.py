@@ -66,8 +66,9 @@ HOMES = {
     "rich": {"cli"},
     "pydantic": {"registry"},
     "tflite": {"profiling"},
-    "filelock": {"tracking", "search"},
     "cryptography": {"export"},
+    "filelock": {"tracking"},
+    "sqlalchemy": {"tracking"},
 }
 """Where a third-party package may be imported; the others are everywhere or nowhere."""
 

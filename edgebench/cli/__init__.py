@@ -11,11 +11,12 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import click
 
-from edgebench.errors import EdgebenchError, unknown
+from edgebench.errors import EdgebenchError, redacted, unknown
 
 COMMANDS = sorted(
     path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")
@@ -56,10 +57,12 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; exit 0 when done, 1 on a failed check, 2 on the user's mistake."""
+    sys.excepthook = _show_fault
     try:
         status: Any = cli.main(standalone_mode=False)
     except EdgebenchError as error:
-        click.echo("\n".join(f"error: {mistake}" for mistake in error.mistakes), err=True)
+        lines = "\n".join(f"error: {mistake}" for mistake in error.mistakes)
+        click.echo(redacted(lines), err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -89,3 +92,12 @@ def main() -> None:
         click.echo(f"error: {line}", err=True)
         sys.exit(2)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _show_fault(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Show a fault of our own with its traceback, and no password that may stand in it."""
+    import traceback
+
+    click.echo(redacted("".join(traceback.format_exception(kind, error, trace))), err=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgebench.errors import CheckFailed
+from edgebench.errors import CheckFailed, redacted
 from edgebench.record import MLFLOW_STORE, OPTUNA_STORE
 from edgebench.units import FORMATS, UNITS
 
@@ -32,10 +32,10 @@ WHERE = (
     click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False),
                  default=Path("data"), show_default=True,
                  help="Where archives and decoded images are kept."),
-    click.option("--storage", default=OPTUNA_STORE, show_default=True, metavar="URL",
-                 help="Optuna's store; the study's lock is beside it."),
-    click.option("--tracking-uri", default=MLFLOW_STORE, show_default=True, metavar="URI",
-                 help="MLflow's store."),
+    click.option("--storage", default=OPTUNA_STORE, show_default=redacted(OPTUNA_STORE),
+                 metavar="URL", help="Optuna's store; also read from EDGEBENCH_STORAGE."),
+    click.option("--tracking-uri", default=MLFLOW_STORE, show_default=redacted(MLFLOW_STORE),
+                 metavar="URI", help="MLflow's store; also read from EDGEBENCH_TRACKING_URI."),
 )  # fmt: skip
 """Where and how trainings run, and where they are recorded."""
 SHOWN = (

@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from subprocess import Popen, TimeoutExpired
 from typing import IO
 
@@ -31,11 +31,17 @@ PATIENCE = 90  # seconds until the server must answer; it takes 7 to 9 on two co
 def command(
     *, study: str | None, host: str, port: int, tracking_uri: str | None, browser: bool
 ) -> None:
-    """Serve the MLflow UI until Ctrl-C; print the link to STUDY's (or the last) comparison."""
+    """Serve the MLflow UI until Ctrl-C; print the link to STUDY's (or the last) comparison.
+
+    Where the record is on a server, nothing is served: the links lead to it.
+    """
     from edgebench.record import MLFLOW_STORE
 
     base = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - a reader's link
     store = tracking_uri or MLFLOW_STORE
+    if store.startswith(("http://", "https://")):  # it has a server
+        _show(_links(study, _without_user(store), store), browser)
+        return
     links = _links(study, base, store)
     if _listening(base):
         raise EdgebenchError(f"port {port} of {host} is taken; choose another with --port")
@@ -43,16 +49,26 @@ def command(
         server = _start(host, port, store, log)
         try:
             _await(server, base, log)
-            for name, link in links.items():
-                click.echo(f"{name}: {link}")
-            if browser:
-                click.launch(next(iter(links.values())))
+            _show(links, browser)
             click.echo("Ctrl-C stops the server", err=True)
             server.wait()
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
         finally:
             _stop(server)
+
+
+def _show(links: Mapping[str, str], browser: bool) -> None:
+    for name, link in links.items():
+        click.echo(f"{name}: {link}")
+    if browser:
+        click.launch(next(iter(links.values())))
+
+
+def _without_user(address: str) -> str:
+    """Return an address without user and password."""
+    parts = urllib.parse.urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _links(study: str | None, base: str, store: str) -> dict[str, str]:
@@ -66,12 +82,12 @@ def _links(study: str | None, base: str, store: str) -> dict[str, str]:
 
 
 def _start(host: str, port: int, tracking_uri: str, log: IO[bytes]) -> Popen[bytes]:
-    words = ["-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
-    words += ["--host", host, "--port", str(port), "--workers", "1"]
+    words = ["-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    store = {"MLFLOW_BACKEND_STORE_URI": tracking_uri}  # no word: every user may read those
     return Popen(  # noqa: S603 - our own interpreter, no shell
         [sys.executable, *words],
-        env=os.environ | quiet,
+        env=os.environ | quiet | store,
         stdout=log,
         stderr=log,
         start_new_session=True,  # its workers are stopped with it, as one group

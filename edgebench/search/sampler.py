@@ -7,12 +7,14 @@ that the cost of a draw does not grow with the number of trials recorded.
 
 from __future__ import annotations
 
+import logging
 import random
+import uuid
 import warnings
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import optuna
@@ -23,10 +25,22 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from edgebench.errors import EdgebenchError
 from edgebench.record import Row, Scalar, State, front
 from edgebench.space import Axis, Sweep, TrialConfig
-from edgebench.tracking import absolute, create_store, many_objects, sqlite_path
+from edgebench.tracking import (
+    Known,
+    absolute,
+    create_store,
+    many_objects,
+    patiently,
+    small_pool,
+    sqlite_path,
+)
 
+LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 FORMAT = 2
 """The version of what a study keeps in Optuna's store."""
+IDENTITY, PARTNER = "identity", "tracking"
+"""The attributes of a study that say which one it is, and where MLflow's half of it is."""
 CANDIDATE = "candidate"
 LABEL = "configuration"
 """Of a trial in Optuna's store: all of a candidate as JSON, and in a few words for a dashboard."""
@@ -70,16 +84,29 @@ class _Begun:
     drawn: Trial | None
 
 
+Agree = Callable[[Known | None], str]
+"""Returns a study's identity, by what Optuna's store knows of it; raises where it is no pair."""
+
+
+def _any_pair(known: Known | None) -> str:
+    return known.identity if known and known.identity else uuid.uuid4().hex
+
+
 class Sampler:
     """The candidates of one study: drawn by Optuna, never twice, told how they ended.
 
+    ``agree`` is asked before anything is made, ``partner`` says where MLflow's store is.
+
     Raises:
-        EdgebenchError: The study holds another search.
+        EdgebenchError: The study holds another search, or belongs to another pair of stores.
     """
 
-    def __init__(self, sweep: Sweep, storage_url: str) -> None:
+    def __init__(
+        self, sweep: Sweep, storage_url: str, agree: Agree = _any_pair, partner: str = ""
+    ) -> None:
         self.sweep = sweep
-        self._store = _Store(sweep, storage_url)
+        self._store = _Store(sweep, storage_url, agree, partner)
+        self.identity = self._store.identity
         configurations = sweep.configurations()
         self.space = None if configurations is None else {c.key: c for c in configurations}
         self._ended: dict[str, State] = {}
@@ -307,9 +334,14 @@ class _Store:
     ``recorded`` are the trials that it held when it was opened, in order: they are read once.
     """
 
-    def __init__(self, sweep: Sweep, url: str) -> None:
+    def __init__(self, sweep: Sweep, url: str, agree: Agree, partner: str) -> None:
+        path = sqlite_path(url)
+        if path is not None and not path.is_file():
+            agree(None)  # raises before a file is made
         create_store(url, initialize)
+        self._url = url
         self._storage = _storage(url)
+        self.identity = agree(_known(self._storage, sweep.name))
         study = optuna.create_study(
             study_name=sweep.name,
             storage=self._storage,
@@ -320,7 +352,8 @@ class _Store:
         with many_objects():
             self.recorded = self._storage.get_all_trials(self._study, deepcopy=False)
         self._count = len(self.recorded)
-        known = study.user_attrs.get("sweep")
+        attributes = study.user_attrs
+        known = attributes.get("sweep")
         if known is None:
             study.set_user_attr("format", FORMAT)
             study.set_user_attr("sweep", sweep.fingerprint)
@@ -329,19 +362,53 @@ class _Store:
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 study.set_metric_names([objective.name for objective in sweep.objectives])
         else:
-            _check(sweep, study.user_attrs.get("format", 1), known)
+            _check(sweep, attributes.get("format", 1), known)
+        if attributes.get(IDENTITY) != self.identity:
+            study.set_user_attr(PARTNER, partner)
+            study.set_user_attr(IDENTITY, self.identity)
 
     def add(self, trial: FrozenTrial) -> tuple[int, int]:
         """Write a trial whole; return its number and the store's key for it."""
-        identity = self._storage.create_new_trial(self._study, template_trial=trial)
+        identity = self._patiently(lambda attempt: self._add(trial, attempt))
         self._count += 1  # nobody else adds one: the study's lock is held
         return self._count - 1, identity
 
+    def _add(self, trial: FrozenTrial, attempt: int) -> int:
+        if attempt and self._storage.get_n_trials(self._study) > self._count:
+            # It was written, and only the answer got lost.
+            return self._storage.get_trial_id_from_study_id_trial_number(self._study, self._count)
+        return self._storage.create_new_trial(self._study, template_trial=trial)
+
     def end(self, identity: int, state: State, values: Sequence[float] | None) -> None:
         """Write how a trial ended."""
+        self._patiently(lambda attempt: self._end(identity, state, values, attempt))
+
+    def _end(
+        self, identity: int, state: State, values: Sequence[float] | None, attempt: int
+    ) -> None:
+        if attempt and self._storage.get_trial(identity).state.is_finished():
+            return  # it was written, and only the answer got lost
         if state is not State.FINISHED:  # Optuna's own state says it
             self._storage.set_trial_user_attr(identity, STATE, state)
         self._storage.set_trial_state_values(identity, OPTUNA_STATES[state], values)
+
+    def _patiently(self, attempt: Callable[[int], T]) -> T:
+        """Return what ``attempt`` returns, through a restart of the database's server."""
+        return patiently(attempt, self._url, LOG.warning, says="Optuna's store")
+
+
+def _known(storage: RDBStorage, study: str) -> Known | None:
+    """Return what the store knows of a study, or None where it has no such study."""
+    try:
+        found = storage.get_study_id_from_name(study)
+    except KeyError:
+        return None
+    attributes = storage.get_study_user_attrs(found)
+    return Known(
+        attributes.get(IDENTITY, ""),
+        attributes.get(PARTNER, "another store"),
+        storage.get_n_trials(found) == 0,
+    )
 
 
 def _check(sweep: Sweep, found: int, known: Mapping[str, Any]) -> None:
@@ -384,12 +451,12 @@ def _suggest(trial: Trial, axes: Sequence[Axis]) -> dict[str, Scalar]:
 
 def _storage(url: str) -> RDBStorage:
     patient: dict[str, Any] = {"connect_args": {"timeout": 60}}  # seconds, for SQLite's one writer
-    alive: dict[str, Any] = {"pool_pre_ping": True}  # a database server may have been restarted
-    return RDBStorage(absolute(url), engine_kwargs=patient if sqlite_path(url) else alive)
+    engine = patient if sqlite_path(url) else small_pool()
+    return RDBStorage(absolute(url), engine_kwargs=engine)
 
 
 def initialize(url: str) -> None:
-    """Fill an empty SQLite file with Optuna's tables."""
+    """Fill an empty store with Optuna's tables."""
     storage = _storage(url)
     storage.remove_session()
     storage.engine.dispose()

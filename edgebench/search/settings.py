@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
-from edgebench.errors import EdgebenchError
 from edgebench.record import MLFLOW_STORE, OPTUNA_STORE
 from edgebench.search.pools import Pool, open_pool
-from edgebench.tracking import sqlite_path
+from edgebench.tracking import DATABASES, TRACKERS, Lock, check_address, locked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,21 +39,15 @@ class Settings:
             self.pool, workers=self.workers, device=self.device, data_dir=self.data_dir
         )
 
-    @contextlib.contextmanager
-    def alone(self, study: str) -> Iterator[None]:
-        """Hold the study's lock; the system frees it when the process dies, however it dies.
+    def check_stores(self) -> None:
+        """Raise EdgebenchError where a store is of no known kind, or does not answer."""
+        check_address("--storage", self.storage, DATABASES)
+        check_address("--tracking-uri", self.tracking_uri, TRACKERS)
+
+    def alone(self, study: str) -> AbstractContextManager[Lock]:
+        """Hold the study's lock in both stores; it is freed when the process dies, however it dies.
 
         Raises:
-            EdgebenchError: Another process holds it.
+            EdgebenchError: Another process holds it, on whatever machine.
         """
-        database = sqlite_path(self.storage)
-        folder = database.parent if database else Path(tempfile.gettempdir())
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with filelock.FileLock(folder / f".{study}.lock", timeout=0):
-                yield
-        except filelock.Timeout:
-            raise EdgebenchError(
-                f"the study '{study}' is being run by another process; wait for it, or use "
-                "--workers to run several trials at once"
-            ) from None
+        return locked(study, self.storage, self.tracking_uri)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgebench.errors import EdgebenchError, unknown
+from edgebench.errors import EdgebenchError, redacted, unknown
 from edgebench.footprint import CONVENTIONS
 from edgebench.metrics import METRICS
 from edgebench.record import Facts, Row, State, StudyRecord
@@ -27,7 +27,16 @@ from edgebench.search.settings import Settings
 from edgebench.search.stopping import EARLY_STOPPING
 from edgebench.search.tasks import Judge, Prepare
 from edgebench.space import INT8, Sweep, TrialConfig
-from edgebench.tracking import MODEL, MODEL_INT8, StudyLog, best_value
+from edgebench.tracking import (
+    MODEL,
+    MODEL_INT8,
+    Lock,
+    StudyLog,
+    absolute,
+    agreed,
+    best_value,
+    tracked,
+)
 from edgebench.trial import CONVENTION, Gate, Outcome, gate
 
 LOG = logging.getLogger(__name__)
@@ -46,6 +55,7 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             is running it, or a study that a range is taken from has no best trial.
         KeyboardInterrupt: Passed on after the running trials have been closed.
     """
+    settings.check_stores()
     sweep = sweep.narrowed(
         lambda study, axis: best_value(study, axis, tracking_uri=settings.tracking_uri)
     )
@@ -60,11 +70,11 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             LOG.warning(few)
         for line in facts.omitted:
             LOG.warning("%s: %s", facts.dataset, line)
-        with settings.alone(sweep.name):
-            sampler = Sampler(sweep, settings.storage)
-            log = StudyLog(settings.tracking_uri, sweep.name)
+        with settings.alone(sweep.name) as lock:
+            sampler, log = _stores(sweep, settings)
             log.begin_sweep(sweep, facts, f"{CONVENTION} ({CONVENTIONS[CONVENTION].title})")
-            running = _Search(sampler, log, dispatcher, settings, observe, {first.data_key: facts})
+            found = {first.data_key: facts}
+            running = _Search(sampler, log, dispatcher, settings, observe, lock, found)
             status = "KILLED"
             try:
                 running.recover()
@@ -94,6 +104,21 @@ def _check_classes(sweep: Sweep, facts: Facts) -> None:
         raise EdgebenchError(*mistakes)
 
 
+def _stores(sweep: Sweep, settings: Settings) -> tuple[Sampler, StudyLog]:
+    """Open both stores, which must be a pair; neither is made where they are none."""
+    storage, uri = settings.storage, settings.tracking_uri
+    known = tracked(uri, sweep.name)
+    sampler = Sampler(
+        sweep,
+        storage,
+        lambda stored: agreed(sweep.name, storage, uri, stored, known),
+        redacted(absolute(uri)),
+    )
+    log = StudyLog(uri, sweep.name)
+    log.pair(sampler.identity, storage)
+    return sampler, log
+
+
 @dataclass
 class _Search:
     """A search under way; all of it can be rebuilt from the stores."""
@@ -103,6 +128,7 @@ class _Search:
     dispatcher: Dispatcher
     settings: Settings
     observe: Observer
+    lock: Lock
     facts: dict[str, Facts]
     seconds: list[float] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
@@ -171,6 +197,7 @@ class _Search:
         return f"trial-{number:04d}-{config.label(self.sweep.varied)}"
 
     def _begin(self, proposal: Proposal, measured: Gate) -> Job:
+        self.lock.check()
         number = self.sampler.begin(proposal, measured.usage)
         name = self._name(number, proposal.config)
         facts = self._facts(proposal.config)
@@ -210,6 +237,7 @@ class _Search:
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Record first, then tell: a kill in between is repaired from the record."""
+        self.lock.check()
         row = row_of(job, outcome)
         self.log.end_trial(row, job.config, self._facts(job.config), job.gate, outcome)
         self.sampler.tell(job.number, outcome.state, outcome.metrics)

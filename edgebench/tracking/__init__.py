@@ -4,8 +4,10 @@ from edgebench.tracking import views
 from edgebench.tracking.analyses import with_analyses
 from edgebench.tracking.finals import FinalsLog
 from edgebench.tracking.handover import ExportedRun, ParityFailed, export_run
+from edgebench.tracking.lock import Lock, locked
 from edgebench.tracking.log import StudyLog
 from edgebench.tracking.openings import open_test_split, openings, record_opening
+from edgebench.tracking.pairing import Known, agreed, tracked
 from edgebench.tracking.proofs import record_proof, recorded_handovers
 from edgebench.tracking.reading import (
     SavedRun,
@@ -20,18 +22,33 @@ from edgebench.tracking.reading import (
 from edgebench.tracking.registering import register
 from edgebench.tracking.runs import MODEL, MODEL_INT8, reader
 from edgebench.tracking.saved import dataset_of, model_of, preprocessing_of
+from edgebench.tracking.servers import (
+    DATABASES,
+    TRACKERS,
+    check_address,
+    is_database_server,
+    patiently,
+    reason_of,
+    small_pool,
+)
 from edgebench.tracking.store import absolute, create_store, many_objects, sqlite_path
 
 __all__ = [
+    "DATABASES",
     "MODEL",
     "MODEL_INT8",
+    "TRACKERS",
     "ExportedRun",
     "FinalsLog",
+    "Known",
+    "Lock",
     "ParityFailed",
     "SavedRun",
     "StudyLog",
     "absolute",
+    "agreed",
     "best_value",
+    "check_address",
     "create_store",
     "dataset_of",
     "details_of",
@@ -39,19 +56,25 @@ __all__ = [
     "export_run",
     "fetch_onnx",
     "fetch_run",
+    "is_database_server",
     "last_study",
+    "locked",
     "many_objects",
     "model_of",
     "open_test_split",
     "openings",
+    "patiently",
     "preprocessing_of",
     "read_study",
     "reader",
+    "reason_of",
     "record_opening",
     "record_proof",
     "recorded_handovers",
     "register",
+    "small_pool",
     "sqlite_path",
+    "tracked",
     "views",
     "with_analyses",
 ]

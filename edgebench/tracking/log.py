@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.record import Facts, Row, StudyRecord
 from edgebench.space import Sweep, TrialConfig
-from edgebench.tracking import runs, views
+from edgebench.tracking import pairing, runs, views
 from edgebench.tracking.identity import check_same_data, identity_of, without_classes
 from edgebench.tracking.inputs import input_of
 from edgebench.tracking.reading import described, study_of
@@ -40,6 +40,10 @@ class StudyLog(TrialLog):
         self._conventions: set[tuple[str, str]] = set()
 
     # The sweep ------------------------------------------------------------------------------
+
+    def pair(self, identity: str, storage: str) -> None:
+        """Write which study this is, and where Optuna's half of it is."""
+        pairing.mark(self.client, self.experiment_id, identity, storage)
 
     def begin_sweep(self, sweep: Sweep, facts: Facts, convention: str) -> None:
         """Open the sweep's run, the same one each time the study goes on.

@@ -19,10 +19,11 @@ from mlflow.entities import Experiment, Run
 
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.metrics import Dtype, metric_of
-from edgebench.record import FigureAsked, Objective, Row, Scalar, State, StudyRecord
+from edgebench.record import MLFLOW_STORE, FigureAsked, Objective, Row, Scalar, State, StudyRecord
 from edgebench.report import best
 from edgebench.space import TrialConfig
 from edgebench.tracking import runs
+from edgebench.tracking.closing import close_abandoned
 from edgebench.tracking.refused import read_refused
 from edgebench.tracking.store import many_objects
 
@@ -54,7 +55,7 @@ class SavedRun:
 def read_study(
     study: str, *, tracking_uri: str | None = None, details: bool = False
 ) -> StudyRecord:
-    """Read a study back from the store.
+    """Read a study back from the store; runs that a cut left open are closed first.
 
     Args:
         study: Its name.
@@ -65,7 +66,9 @@ def read_study(
         EdgebenchError: There is no such store or study, or its record has another format.
     """
     client = runs.reader(tracking_uri)
-    return study_of(client, runs.experiment_of(client, study), details=details)
+    experiment = runs.experiment_of(client, study)
+    close_abandoned(client, tracking_uri or MLFLOW_STORE, experiment)
+    return study_of(client, experiment, details=details)
 
 
 def study_of(client: MlflowClient, experiment: Experiment, *, details: bool = False) -> StudyRecord:

@@ -14,12 +14,16 @@ from pathlib import Path
 # Before the import: works offline, and shows nothing of its own.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# MLflow's own patience with a server that is away is minutes; a study's journal has more.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run, RunTag
 
-from edgebench.errors import EdgebenchError, unknown
+from edgebench.errors import EdgebenchError, redacted, unknown
 from edgebench.record import MLFLOW_STORE, State
+from edgebench.tracking.servers import TRACKERS, check_address, reason_of
 from edgebench.tracking.store import absolute, artifact_root, create_store, sqlite_path
 
 for _noisy in ("mlflow", "alembic"):
@@ -66,7 +70,7 @@ def analysis_file(name: str) -> str:
 
 
 def reader(uri: str | None) -> MlflowClient:
-    """Return a client of a store that exists; raises EdgebenchError where it does not."""
+    """Return a client of a store that exists and answers; raises EdgebenchError otherwise."""
     asked = uri or MLFLOW_STORE
     path = sqlite_path(asked)
     if path is not None and not path.is_file():
@@ -74,7 +78,21 @@ def reader(uri: str | None) -> MlflowClient:
             f"there is no record at '{path}'; run 'edgebench sweep' first, from this folder, or "
             "say where it is with --tracking-uri"
         )
+    if path is None:
+        return _answering(asked)
     return _client(asked)
+
+
+def _answering(uri: str) -> MlflowClient:
+    """Return a client of a server, after it has answered a question."""
+    check_address("--tracking-uri", uri, TRACKERS)
+    client = _client(uri)
+    try:
+        client.search_experiments(max_results=1)
+    except mlflow.MlflowException as error:
+        said = f"--tracking-uri {redacted(uri)}"
+        raise EdgebenchError(f"{said}: it is no MLflow server: {reason_of(error)}") from None
+    return client
 
 
 def writer(uri: str) -> MlflowClient:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import filelock
 
+from edgebench.tracking.servers import creating, is_database_server
+
 MOUNTS = Path("/proc/self/mounts")
 LOCAL = frozenset(
     ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "tmpfs", "xfs", "zfs")
@@ -19,13 +21,19 @@ LOCAL = frozenset(
 
 
 def create_store(uri: str, initialize: Callable[[str], None]) -> None:
-    """Make a SQLite store that does not exist yet; other stores are left alone.
+    """Make a SQLite store, or the tables of a database, where there is none yet.
+
+    A tracking server is left alone: it makes its own.
 
     ``initialize`` fills the store at the address it is given: a file of another name, which gets
     its own name when it is whole. A process killed between two migrations leaves nothing that
     would stop the next one.
     """
     path = sqlite_path(uri)
+    if is_database_server(uri):
+        with creating(uri) as empty:
+            if empty:
+                initialize(uri)
     if path is None or path.is_file():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,8 +71,13 @@ def _address(uri: str, path: Path) -> str:
 
 
 def artifact_root(uri: str) -> str | None:
-    """Return where artifacts go: beside a SQLite file; None lets a server decide for itself."""
+    """Return where artifacts go: beside a SQLite file; None lets a server decide for itself.
+
+    A database has no place for files: they go to this machine's ``mlruns/``.
+    """
     path = sqlite_path(uri)
+    if path is None and is_database_server(uri):
+        path = Path("mlruns", "mlflow.db")
     return (path.parent / "artifacts").resolve().as_uri() if path else None
 
 

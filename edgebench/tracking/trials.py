@@ -27,9 +27,9 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
 from edgebench.errors import EdgebenchError
-from edgebench.record import Facts, Opening, Row, State, StudyRecord
+from edgebench.record import Facts, Opening, Row, StudyRecord
 from edgebench.space import TrialConfig
-from edgebench.tracking import runs, views
+from edgebench.tracking import closing, runs, views
 from edgebench.tracking.inputs import input_of
 from edgebench.tracking.openings import open_test_split, openings, record_opening
 from edgebench.tracking.reading import described, row_of
@@ -199,16 +199,10 @@ class TrialLog:
     # What was left --------------------------------------------------------------------------
 
     def interrupt(self, run_id: str) -> None:
-        """Close a run that was cut off; what it trained will be tried again.
-
-        Models that were logged before the cut belong to no finished trial, and are deleted.
-        """
-        mine = f"source_run_id = '{run_id}'"
-        for model in self.client.search_logged_models([self.experiment_id], mine):
-            self.client.delete_logged_model(model.model_id)
-        reason = "the command was cut off in this run"
-        self._write(run_id, tags={runs.STATE: State.INTERRUPTED.value, runs.REASON: reason})
-        self.client.set_terminated(run_id, runs.STATUS[State.INTERRUPTED])
+        """Close a run that was cut off, with the epochs it has; it will be tried again."""
+        if run_id in self._kept:
+            self._write(run_id)
+        closing.interrupt(self.client, self.experiment_id, run_id)
         self._kept.pop(run_id, None)
 
     def close_ended(self, run_id: str) -> Row | None:

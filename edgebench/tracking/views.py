@@ -28,6 +28,7 @@ from edgebench.report import (
     trials,
     verdict,
 )
+from edgebench.tracking.servers import reason_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 TRIALS = "tags.kind = 'trial'"
 VIEW = "edgebench"  # the key of the saved view: one a study, rewritten as it goes
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 NOTE_TAG = "mlflow.note.content"
 SECTION = "trade-offs"  # of the charts
 LONGEST_NOTE = 18_000  # characters; MLflow refuses an experiment tag of more than 20,000
@@ -125,7 +127,7 @@ def refresh(client: MlflowClient, experiment_id: str, record: StudyRecord) -> bo
         client.set_experiment_tag(experiment_id, NOTE_TAG, note(record))
         save_view(client, experiment_id, record)
     except Exception as error:  # noqa: BLE001 - a view must never be able to fail a sweep
-        LOG.warning("the MLflow view of %s was not refreshed: %s", record.study, error)
+        LOG.warning("the MLflow view of %s was not refreshed: %s", record.study, reason_of(error))
         return False
     return True
 
@@ -141,7 +143,7 @@ def log_pictures(client: MlflowClient, run_id: str, record: StudyRecord) -> bool
             client.log_figure(run_id, picture.figure, f"figures/{name}.png")
             client.log_text(run_id, render(list(picture.rows), "csv"), f"figures/{name}.csv")
     except Exception as error:  # noqa: BLE001 - a picture must never be able to fail a sweep
-        LOG.warning("the pictures of %s were not logged: %s", record.study, error)
+        LOG.warning("the pictures of %s were not logged: %s", record.study, reason_of(error))
         return False
     return True
 
@@ -156,8 +158,7 @@ def save_view(client: MlflowClient, experiment_id: str, record: StudyRecord) -> 
         "updatedAt": now,
         "state": f"deflate;{base64.b64encode(packed).decode()}",
     }
-    tag = f"mlflow.sharedViewState.{VIEW}"
-    client.set_experiment_tag(experiment_id, tag, json.dumps(view))
+    client.set_experiment_tag(experiment_id, VIEW_TAG, json.dumps(view))
 
 
 def _charts(record: StudyRecord, accuracy: str) -> list[dict[str, Any]]:

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from browser import browser
+from command import edgebench
 from mlflow_study import facts_of, store, sweep_of, write_row, write_study
 from report_studies import synthetic
 
@@ -149,6 +151,23 @@ def test_a_server_takes_a_record_and_gives_it_back(served: Served) -> None:
     assert [row.curves for row in read.rows] == [row.curves for row in synthetic(8).rows]
     bare = [dataclasses.replace(row, curves={}, layers=()) for row in read.rows]
     assert bare == list(log.record().rows)
+
+
+def test_the_servers_words_do_not_name_the_store(served: Served) -> None:
+    """An address may hold a password, and every user of a machine may read a process's words."""
+    assert served.links
+    words = [" ".join(one.cmdline()) for one in psutil.Process().children(recursive=True)]
+    servers = [line for line in words if "mlflow" in line and "edgebench.cli" not in line]
+    assert servers
+    assert not [line for line in servers if "sqlite" in line]
+
+
+def test_a_store_that_is_a_server_is_not_served_again(served: Served, tmp_path: Path) -> None:
+    """The links lead to it, and the command ends."""
+    server = served.links["comparison"].partition("/#/")[0]
+    done = edgebench("ui", served.record.study, "--tracking-uri", server, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == f"comparison: {served.links['comparison']}"
 
 
 def test_an_unknown_study_names_the_nearest(served: Served, tmp_path: Path) -> None:

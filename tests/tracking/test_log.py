@@ -19,7 +19,7 @@ from sqlalchemy.engine import Engine
 
 from edgebench.errors import EdgebenchError
 from edgebench.record import Objective, Row, State, StudyRecord
-from edgebench.tracking import FinalsLog, StudyLog, read_study, trials
+from edgebench.tracking import FinalsLog, StudyLog, locked, read_study, trials
 from edgebench.tracking.runs import METRICS_LIMIT, TAG_LIMIT
 
 # MLflow 3.17 on SQLAlchemy 2.1: its own models use a loader that is on its way out.
@@ -263,7 +263,8 @@ def test_a_trial_under_way_is_no_row_of_the_log_and_a_running_one_of_a_reader(
     begin(log, numbered(TRAINED)[0], RECORD)
     log.flush()
     assert log.record().rows == ()
-    [row] = read_study("study", tracking_uri=stores.tracking_uri).rows
+    with locked("study", stores.tracking_uri):  # else it would be closed: nobody were at work on it
+        [row] = read_study("study", tracking_uri=stores.tracking_uri).rows
     assert row.state is State.RUNNING
     assert row.params == TRAINED[0].params
 

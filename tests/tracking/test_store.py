@@ -94,7 +94,7 @@ def test_a_store_is_made_with_its_folder_once(tmp_path: Path) -> None:
 
 def test_a_store_of_another_kind_is_left_to_its_server() -> None:
     """There is no file to make."""
-    create_store("postgresql://host/name", lambda _uri: pytest.fail("no file"))
+    create_store("http://host/name", lambda _uri: pytest.fail("no file"))
 
 
 def test_a_kill_while_a_store_is_made_leaves_nothing_in_the_way(tmp_path: Path) -> None:

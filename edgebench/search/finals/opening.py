@@ -56,6 +56,7 @@ def finalize(
     """
     if seeds < 1:
         raise EdgebenchError(f"--seeds {seeds}: at least 1 is needed; 3 give an interval")
+    settings.check_stores()
     experiment_id_of(study, settings.tracking_uri)  # before anything is made
     with settings.alone(study), settings.open_pool() as pool:
         record = read_study(study, tracking_uri=settings.tracking_uri)
