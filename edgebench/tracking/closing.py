@@ -79,4 +79,5 @@ def _silent(uri: str, experiment: Experiment) -> bool:
     if not uri.startswith("http"):
         return False
     view = json.loads(experiment.tags.get(views.VIEW_TAG, "{}"))
-    return time.time() - view.get("updatedAt", time.time() * 1000) / 1000 > SILENCE_SECONDS
+    refreshed: float = view.get("updatedAt", time.time() * 1000) / 1000
+    return time.time() - refreshed > SILENCE_SECONDS
