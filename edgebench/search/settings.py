@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgebench.record import MLFLOW_STORE, OPTUNA_STORE
 from edgebench.search.pools import Pool, open_pool
-from edgebench.tracking import DATABASES, TRACKERS, Lock, check_address, locked
+from edgebench.tracking import DATABASES, TRACKERS, Lock, check_address, locked, sqlite_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,13 @@ class Settings:
         """Raise EdgebenchError where a store is of no known kind, or does not answer."""
         check_address("--storage", self.storage, DATABASES)
         check_address("--tracking-uri", self.tracking_uri, TRACKERS)
+
+    def journal(self, study: str) -> Path | None:
+        """Return the file that keeps what MLflow's server misses; None where that is no server."""
+        if not self.tracking_uri.startswith("http"):
+            return None
+        database = sqlite_path(self.storage)
+        return (database.parent if database else Path("mlruns")) / f".{study}.journal"
 
     def alone(self, study: str) -> AbstractContextManager[Lock]:
         """Hold the study's lock in both stores; it is freed when the process dies, however it dies.

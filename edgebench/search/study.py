@@ -28,6 +28,7 @@ from edgebench.search.stopping import EARLY_STOPPING
 from edgebench.search.tasks import Judge, Prepare
 from edgebench.space import INT8, Sweep, TrialConfig
 from edgebench.tracking import (
+    END_SECONDS,
     MODEL,
     MODEL_INT8,
     Lock,
@@ -36,6 +37,7 @@ from edgebench.tracking import (
     agreed,
     best_value,
     tracked,
+    tracker_reached,
 )
 from edgebench.trial import CONVENTION, Gate, Outcome, gate
 
@@ -70,7 +72,7 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             LOG.warning(few)
         for line in facts.omitted:
             LOG.warning("%s: %s", facts.dataset, line)
-        with settings.alone(sweep.name) as lock:
+        with tracker_reached(settings.tracking_uri), settings.alone(sweep.name) as lock:
             sampler, log = _stores(sweep, settings)
             log.begin_sweep(sweep, facts, f"{CONVENTION} ({CONVENTIONS[CONVENTION].title})")
             found = {first.data_key: facts}
@@ -79,12 +81,16 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             try:
                 running.recover()
                 dispatcher.run(running)
+                log.deliver(END_SECONDS)
                 running.open_test_split()
                 status = "FINISHED"
             finally:
-                running.recover()  # an interruption may strike anywhere, between the stores too
-                log.end_sweep(status, running.counts())
-                log.refresh_views(pictures=status == "FINISHED")
+                # An interruption may strike anywhere, between the stores too. Where MLflow's server
+                # is away, the next start settles this.
+                if not log.owes:
+                    running.recover()
+                    log.end_sweep(status, running.counts())
+                    log.refresh_views(pictures=status == "FINISHED")
             return log.record()
 
 
@@ -114,7 +120,7 @@ def _stores(sweep: Sweep, settings: Settings) -> tuple[Sampler, StudyLog]:
         lambda stored: agreed(sweep.name, storage, uri, stored, known),
         redacted(absolute(uri)),
     )
-    log = StudyLog(uri, sweep.name)
+    log = StudyLog(uri, sweep.name, settings.journal(sweep.name))
     log.pair(sampler.identity, storage)
     return sampler, log
 

@@ -7,6 +7,7 @@ from edgebench.tracking.handover import ExportedRun, ParityFailed, export_run
 from edgebench.tracking.lock import Lock, locked
 from edgebench.tracking.log import StudyLog
 from edgebench.tracking.openings import open_test_split, openings, record_opening
+from edgebench.tracking.outbox import END_SECONDS, tracker_reached
 from edgebench.tracking.pairing import Known, agreed, tracked
 from edgebench.tracking.proofs import record_proof, recorded_handovers
 from edgebench.tracking.reading import (
@@ -35,6 +36,7 @@ from edgebench.tracking.store import absolute, create_store, many_objects, sqlit
 
 __all__ = [
     "DATABASES",
+    "END_SECONDS",
     "MODEL",
     "MODEL_INT8",
     "TRACKERS",
@@ -75,6 +77,7 @@ __all__ = [
     "small_pool",
     "sqlite_path",
     "tracked",
+    "tracker_reached",
     "views",
     "with_analyses",
 ]

@@ -11,6 +11,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.record import Facts, Row, StudyRecord
@@ -18,6 +19,7 @@ from edgebench.space import Sweep, TrialConfig
 from edgebench.tracking import pairing, runs, views
 from edgebench.tracking.identity import check_same_data, identity_of, without_classes
 from edgebench.tracking.inputs import input_of
+from edgebench.tracking.outbox import tracker_is_away
 from edgebench.tracking.reading import described, study_of
 from edgebench.tracking.refused import RefusedTable
 from edgebench.tracking.trials import TrialLog, provenance_of
@@ -32,8 +34,8 @@ OMITTED_KEPT = 10
 class StudyLog(TrialLog):
     """Writes one study: its experiment, the sweep's run, a run for each trial, what was refused."""
 
-    def __init__(self, uri: str, study: str) -> None:
-        super().__init__(uri, study)
+    def __init__(self, uri: str, study: str, journal: Path | None = None) -> None:
+        super().__init__(uri, study, journal)
         self._refused: RefusedTable | None = None
         self._record: StudyRecord | None = None
         self._new: list[Row] = []
@@ -48,11 +50,13 @@ class StudyLog(TrialLog):
     def begin_sweep(self, sweep: Sweep, facts: Facts, convention: str) -> None:
         """Open the sweep's run, the same one each time the study goes on.
 
-        ``convention`` says by which rules its candidates are measured.
+        ``convention`` says by which rules its candidates are measured. What an outage of the server
+        kept from the record is delivered first.
 
         Raises:
             EdgebenchError: The study was begun on other data.
         """
+        self.deliver(0.0)
         self.check_data(facts, sweep.first().data_key)
         text = _description(sweep, facts, convention)
         self.client.set_experiment_tag(self.experiment_id, runs.STUDY, text)
@@ -84,6 +88,20 @@ class StudyLog(TrialLog):
         self.flush()
         self.log_metrics(self.parent_id, metrics)
         self.client.set_terminated(self.parent_id, status)
+
+    @property
+    def owes(self) -> bool:
+        """Tell whether MLflow's server was away and lacks what the journal has."""
+        return self._outbox is not None and self._outbox.owes > 0
+
+    def deliver(self, patience: float) -> None:
+        """Deliver what the journal has; wait so many seconds for the server, where it is away.
+
+        Raises:
+            CheckFailed: It stays away; the journal keeps what it has.
+        """
+        if self._outbox is not None:
+            self._outbox.deliver_all(patience)
 
     # Trials ---------------------------------------------------------------------------------
 
@@ -146,6 +164,9 @@ class StudyLog(TrialLog):
 
     def record(self) -> StudyRecord:
         """Return the study's trials that ended; read once, and kept up to date since."""
+        if self._outbox is not None and self._outbox.delivered:
+            self._outbox.delivered = False
+            self._record = None
         if self._record is None:
             self.flush()
             experiment = self.client.get_experiment(self.experiment_id)
@@ -165,7 +186,14 @@ class StudyLog(TrialLog):
 
         ``pictures`` also writes the study's figures to the sweep's run.
         """
-        record = self.record()
+        if self.owes:
+            return
+        try:
+            record = self.record()
+        except Exception as error:
+            if self._outbox is None or not tracker_is_away(error):
+                raise
+            return
         views.refresh(self.client, self.experiment_id, record)
         if pictures and record.rows:
             if record.figures:  # they draw curves and analyses, which the log does not keep

@@ -28,6 +28,7 @@ from edgebench.tracking.store import absolute, artifact_root, create_store, sqli
 
 for _noisy in ("mlflow", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # each attempt has a line
 
 FORMAT = 2
 """The version of the record: how a study's experiment, runs and artifacts are laid out."""

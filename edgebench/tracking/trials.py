@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import mlflow
 import numpy as np
@@ -32,6 +32,7 @@ from edgebench.space import TrialConfig
 from edgebench.tracking import closing, runs, views
 from edgebench.tracking.inputs import input_of
 from edgebench.tracking.openings import open_test_split, openings, record_opening
+from edgebench.tracking.outbox import Outbox
 from edgebench.tracking.reading import described, row_of
 from edgebench.tracking.store import artifact_root
 
@@ -57,12 +58,20 @@ class _Kept:
 class TrialLog:
     """Writes the runs of one study, whose experiment it makes where there is none.
 
+    With ``journal``, a file, an outage of MLflow's server is outlasted: see `Outbox`.
+
     Raises:
         EdgebenchError: The experiment was deleted, or was recorded in another format.
     """
 
-    def __init__(self, uri: str, study: str) -> None:
+    def __init__(self, uri: str, study: str, journal: Path | None = None) -> None:
         self.client: MlflowClient = runs.writer(uri)
+        self._log_model = _log_model
+        self._outbox: Outbox | None = None
+        if journal is not None:
+            self._outbox = Outbox(self.client, uri, journal, _log_model)
+            self.client = cast("MlflowClient", self._outbox)  # it has the client's methods
+            self._log_model = self._outbox.log_model
         self.study = study
         self.experiment_id = self._experiment(study, uri)
         mlflow.set_experiment(experiment_id=self.experiment_id)  # where `Model.log` looks
@@ -150,7 +159,7 @@ class TrialLog:
                 self.client.log_artifact(run_id, str(file))
         for name, model in ((runs.MODEL, outcome.onnx), (runs.MODEL_INT8, outcome.onnx_int8)):
             if model is not None:
-                _log_model(run_id, name, model, facts)
+                self._log_model(run_id, name, model, facts)
 
     def end_run(self, row: Row, outcome: Outcome) -> Row:
         """Write metrics and state, then the final status; return the row as it can be read back."""
@@ -172,6 +181,8 @@ class TrialLog:
         """Write what was kept back, if the last time is `FLUSH_SECONDS` ago."""
         if time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self.flush()
+        if self._outbox is not None:
+            self._outbox.deliver_if_due()
 
     def flush(self) -> None:
         """Write what was kept back."""
