@@ -149,6 +149,7 @@ def run_sweep(
     storage: str | None = None,
     tracking_uri: str | None = None,
     timeout: float | None = None,
+    gpus_per_trial: float | None = None,
     observe: Callable[[Event], None] | None = None,
 ) -> StudyRecord:
     """Run or continue the study of a sweep, and return its record; nothing is printed.
@@ -168,6 +169,7 @@ def run_sweep(
         storage: Optuna's store; ``mlruns/optuna.db`` by default.
         tracking_uri: MLflow's store; ``mlruns/mlflow.db`` by default.
         timeout: Seconds after which no trial begins.
+        gpus_per_trial: The share of a GPU that each trial has, on a Ray cluster.
         observe: Is called with each `Event`: a trial started, an epoch of it, its end.
 
     Raises:
@@ -188,6 +190,7 @@ def run_sweep(
         pool=pool,
         device=device,
         timeout=timeout,
+        gpus_per_trial=gpus_per_trial,
     )
     return search(sweep, settings, observe or _nobody)
 

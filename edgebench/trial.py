@@ -89,16 +89,22 @@ def dataset_of(config: TrialConfig, data_dir: Path, *, anew: bool = False) -> Da
     if anew:
         _LOADED.pop(key, None)
     if key not in _LOADED:
-        while len(_LOADED) > 1:
-            del _LOADED[next(iter(_LOADED))]
-        _LOADED[key] = data.load(
+        loaded = data.load(
             config.dataset,
             data_dir=data_dir,
             seed=config.split_seed,
             options=config.data_options,
             identify=anew,
         )
+        keep_dataset(config, data_dir, loaded)
     return _LOADED[key]
+
+
+def keep_dataset(config: TrialConfig, data_dir: Path, dataset: Dataset) -> None:
+    """Have `dataset_of` return ``dataset``, which was read elsewhere, for such configurations."""
+    while len(_LOADED) > 1:
+        del _LOADED[next(iter(_LOADED))]
+    _LOADED[config.dataset, data_dir, config.split_seed, config.data_options] = dataset
 
 
 _LOADED: dict[Any, Dataset] = {}

@@ -68,6 +68,7 @@ HOMES = {
     "tflite": {"profiling"},
     "cryptography": {"export"},
     "filelock": {"tracking"},
+    "ray": {"search"},
     "sqlalchemy": {"tracking"},
 }
 """Where a third-party package may be imported; the others are everywhere or nowhere."""

@@ -22,6 +22,7 @@ class Settings:
         workers: Trials at once.
         pool: Where they run: a kind, or ``kind://ADDRESS``.
         device: ``auto``, ``cpu`` or ``cuda``.
+        gpus_per_trial: The share of a GPU that each has, on a pool that shares them out.
         timeout: Seconds after which no trial begins, or None.
     """
 
@@ -32,11 +33,16 @@ class Settings:
     pool: str = "local"
     device: str = "auto"
     timeout: float | None = None
+    gpus_per_trial: float | None = None
 
     def open_pool(self) -> Pool:
         """Return the pool, to be entered; raises EdgebenchError where there is no such kind."""
         return open_pool(
-            self.pool, workers=self.workers, device=self.device, data_dir=self.data_dir
+            self.pool,
+            workers=self.workers,
+            device=self.device,
+            data_dir=self.data_dir,
+            gpus_per_trial=self.gpus_per_trial,
         )
 
     def check_stores(self) -> None:

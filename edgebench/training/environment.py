@@ -17,15 +17,23 @@ PACKAGES = ("torch", "onnx", "onnxruntime", "optuna", "mlflow", "numpy")
 def environment(device: torch.device) -> dict[str, str]:
     """Return versions, device, threads, precision and the commit of edgebench, as tags."""
     return {
-        "edgebench.version": importlib.metadata.version("edgebench"),
+        "edgebench.version": _version("edgebench"),
         "edgebench.git_commit": git_commit() or "unknown",
         "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in PACKAGES},
+        **{name: _version(name) for name in PACKAGES},
         "device": device.type,
         "device.name": device_name(device),
         "device.threads": str(torch.get_num_threads()),
         "device.precision": resolve_precision("auto", device),
     }
+
+
+def _version(package: str) -> str:
+    """Return a package's version; a node of a cluster need not have what only searches."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
 
 
 def device_name(device: torch.device) -> str:

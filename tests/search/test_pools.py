@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray_nodes import cluster
 
 from edgebench.errors import EdgebenchError
 from edgebench.record import Facts
@@ -25,7 +26,7 @@ from edgebench.search.pools.local import ENVIRONMENT, LocalPool, threads_for
 from edgebench.search.tasks import Prepare, Worker
 from edgebench.space import TrialConfig
 
-PATIENCE = 120.0  # seconds for a worker to import PyTorch beside other tests
+PATIENCE = 60.0  # seconds for a worker to import PyTorch beside other tests
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,23 @@ class Say:
     def run(self, worker: Worker) -> Any:
         """Answer."""
         return self.word, os.getpid(), worker.device.type
+
+
+@dataclass(frozen=True)
+class Meet:
+    """A task that ends when as many are under way as are to meet in a folder."""
+
+    word: str
+    folder: Path
+    count: int = 2
+
+    def run(self, worker: Worker) -> Any:
+        """Come, and wait for the others."""
+        (self.folder / self.word).touch()
+        deadline = time.monotonic() + PATIENCE
+        while len(list(self.folder.iterdir())) < self.count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return Say(self.word).run(worker)
 
 
 @dataclass(frozen=True)
@@ -104,7 +122,9 @@ class Sleep:
 def pool(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pool]:
-    """Open each kind of pool, with two workers."""
+    """Open each kind of pool, with two workers; of Ray, on a cluster of two nodes."""
+    if request.param == "ray":
+        cluster()
     try:
         made = open_pool(
             request.param, workers=2, device="cpu", data_dir=tmp_path_factory.mktemp("data")
@@ -125,9 +145,9 @@ def ended(pool: Pool, number: int) -> Message:
     raise AssertionError("the task did not end")
 
 
-def test_a_result_comes_back_under_the_tasks_number(pool: Pool) -> None:
+def test_a_result_comes_back_under_the_tasks_number(pool: Pool, tmp_path: Path) -> None:
     """Two at once, each with its own answer, on the device that was asked for."""
-    numbers = {pool.submit(Say(word)): word for word in ("one", "two")}
+    numbers = {pool.submit(Meet(word, tmp_path)): word for word in ("one", "two")}
     assert pool.idle() == 0
     found: dict[int, Message] = {}
     deadline = time.monotonic() + PATIENCE

@@ -7,6 +7,7 @@ every registered kind. To add one, add one file.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Self
@@ -55,13 +56,25 @@ POOLS: Registry[Opener] = Registry("pool", package=__name__)
 """Kind -> ``open(address, workers=, device=, data_dir=) -> Pool``."""
 
 
-def open_pool(name: str, *, workers: int, device: str, data_dir: Path) -> Pool:
+def open_pool(
+    name: str, *, workers: int, device: str, data_dir: Path, gpus_per_trial: float | None = None
+) -> Pool:
     """Return the pool called ``name``: a kind, or ``kind://ADDRESS``.
 
+    ``gpus_per_trial`` goes to a kind that has such a parameter.
+
     Raises:
-        EdgebenchError: No such kind.
+        EdgebenchError: No such kind, or it does not share GPUs.
     """
     kind, separator, address = name.partition("://")
     if separator and not address:
         raise EdgebenchError(f"--pool {name}: write the address after '://', or '{kind}' alone")
-    return POOLS[kind](address, workers=workers, device=device, data_dir=data_dir)
+    opener, more = POOLS[kind], {}
+    if gpus_per_trial is not None:
+        if "gpus_per_trial" not in inspect.signature(opener).parameters:
+            raise EdgebenchError(
+                f"--gpus-per-trial {gpus_per_trial:g}: the pool '{kind}' does not share GPUs out; "
+                "--pool ray does"
+            )
+        more["gpus_per_trial"] = gpus_per_trial
+    return opener(address, workers=workers, device=device, data_dir=data_dir, **more)

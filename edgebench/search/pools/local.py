@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,8 +23,9 @@ from typing import Self
 
 from edgebench.errors import EdgebenchError
 from edgebench.registry import program_has_members
-from edgebench.search.messages import Crashed, Died, Done, EpochEnded, Message, Mistaken, Reply
+from edgebench.search.messages import Died, EpochEnded, Message, Mistaken, Reply
 from edgebench.search.pools import POOLS
+from edgebench.search.serving import carry_out
 from edgebench.search.tasks import Task, Worker
 
 ENVIRONMENT = {
@@ -245,16 +245,12 @@ def _serve(pipe: Connection, threads: int, device_name: str, data_dir: Path) -> 
             task: Task = pipe.recv()
         except EOFError:
             return
-        message: Message
         try:
             worker = Worker(choose_device(device_name), data_dir, tell)
-            message = Done(task.run(worker))
-        except EdgebenchError as error:
-            message = Mistaken(error.mistakes)
-        except Exception as error:  # noqa: BLE001 - any fault of a candidate is its row's reason
-            first = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
-            message = Crashed(f"{first}\n{traceback.format_exc()}")
-        pipe.send(message)
+        except EdgebenchError as error:  # no such device here
+            pipe.send(Mistaken(error.mistakes))
+            continue
+        pipe.send(carry_out(task, worker))
 
 
 def _end_with_parent() -> None:
