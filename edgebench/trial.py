@@ -86,7 +86,7 @@ def dataset_of(config: TrialConfig, data_dir: Path, *, anew: bool = False) -> Da
     One that is read ``anew``, whatever was kept, also tells what it holds (`Dataset.contents`).
     """
     key = (config.dataset, data_dir, config.split_seed, config.data_options)
-    if anew:
+    if anew and key not in _SENT:
         _LOADED.pop(key, None)
     if key not in _LOADED:
         loaded = data.load(
@@ -96,17 +96,25 @@ def dataset_of(config: TrialConfig, data_dir: Path, *, anew: bool = False) -> Da
             options=config.data_options,
             identify=anew,
         )
-        keep_dataset(config, data_dir, loaded)
+        _keep(key, loaded)
     return _LOADED[key]
 
 
 def keep_dataset(config: TrialConfig, data_dir: Path, dataset: Dataset) -> None:
-    """Have `dataset_of` return ``dataset``, which was read elsewhere, for such configurations."""
+    """Have `dataset_of` return ``dataset``, which was sent here, for such configurations."""
+    key = (config.dataset, data_dir, config.split_seed, config.data_options)
+    _SENT.add(key)
+    _keep(key, dataset)
+
+
+def _keep(key: Any, dataset: Dataset) -> None:
     while len(_LOADED) > 1:
         del _LOADED[next(iter(_LOADED))]
-    _LOADED[config.dataset, data_dir, config.split_seed, config.data_options] = dataset
+    _LOADED[key] = dataset
 
 
+_SENT: set[Any] = set()
+"""What was sent to this process by a coordinator that had just read it: it is not read anew."""
 _LOADED: dict[Any, Dataset] = {}
 
 

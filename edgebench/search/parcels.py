@@ -25,7 +25,7 @@ def packed(config: TrialConfig, data_dir: Path) -> dict[str, Any]:
     Raises:
         EdgebenchError: It cannot be read here either.
     """
-    dataset = trial.dataset_of(config, data_dir)
+    dataset = trial.dataset_of(config, data_dir, anew=True)
     content: dict[str, Any] = {
         field.name: getattr(dataset, field.name) for field in dataclasses.fields(dataset)
     }

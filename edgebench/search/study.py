@@ -36,8 +36,8 @@ from edgebench.tracking import (
     absolute,
     agreed,
     best_value,
+    stores_reached,
     tracked,
-    tracker_reached,
 )
 from edgebench.trial import CONVENTION, Gate, Outcome, gate
 
@@ -72,7 +72,10 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             LOG.warning(few)
         for line in facts.omitted:
             LOG.warning("%s: %s", facts.dataset, line)
-        with tracker_reached(settings.tracking_uri), settings.alone(sweep.name) as lock:
+        with (
+            stores_reached(settings.tracking_uri, settings.storage),
+            settings.alone(sweep.name) as lock,
+        ):
             sampler, log = _stores(sweep, settings)
             log.begin_sweep(sweep, facts, f"{CONVENTION} ({CONVENTIONS[CONVENTION].title})")
             found = {first.data_key: facts}

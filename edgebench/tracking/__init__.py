@@ -7,7 +7,7 @@ from edgebench.tracking.handover import ExportedRun, ParityFailed, export_run
 from edgebench.tracking.lock import Lock, locked
 from edgebench.tracking.log import StudyLog
 from edgebench.tracking.openings import open_test_split, openings, record_opening
-from edgebench.tracking.outbox import END_SECONDS, tracker_reached
+from edgebench.tracking.outbox import END_SECONDS, stores_reached
 from edgebench.tracking.pairing import Known, agreed, tracked
 from edgebench.tracking.proofs import record_proof, recorded_handovers
 from edgebench.tracking.reading import (
@@ -76,8 +76,8 @@ __all__ = [
     "register",
     "small_pool",
     "sqlite_path",
+    "stores_reached",
     "tracked",
-    "tracker_reached",
     "views",
     "with_analyses",
 ]

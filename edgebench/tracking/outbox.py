@@ -26,7 +26,7 @@ from mlflow.exceptions import MlflowException
 from edgebench.errors import CheckFailed, EdgebenchError, redacted
 from edgebench.record import Facts
 from edgebench.tracking.journal import Entry, Journal
-from edgebench.tracking.servers import TRACKERS, check_address, is_away
+from edgebench.tracking.servers import TRACKERS, check_address, is_away, is_database_server
 
 LOG = logging.getLogger(__name__)
 OWN = "journal-"
@@ -49,20 +49,25 @@ def tracker_is_away(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def tracker_reached(uri: str) -> Iterator[None]:
-    """Turn the error of a server that is away into one line, inside.
+def stores_reached(uri: str, storage: str) -> Iterator[None]:
+    """Turn the error of MLflow's or Optuna's server that is away into one line, inside.
 
     Raises:
         CheckFailed: It is away.
     """
     try:
         yield
-    except (requests.RequestException, OSError, MlflowException) as error:
-        if not uri.startswith("http") or not tracker_is_away(error):
+    except EdgebenchError:
+        raise
+    except Exception as error:
+        if is_database_server(storage) and is_away(error):
+            gone = f"Optuna's store {redacted(storage)}"
+        elif uri.startswith("http") and tracker_is_away(error):
+            gone = f"MLflow's server {redacted(uri)}"
+        else:
             raise
         raise CheckFailed(
-            f"MLflow's server {redacted(uri)} is away; what was finished is kept, the same command "
-            "goes on when it is back"
+            f"{gone} is away; what was finished is kept, the same command goes on when it is back"
         ) from None
 
 

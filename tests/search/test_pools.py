@@ -20,7 +20,10 @@ from ray_nodes import cluster
 
 from edgebench.errors import EdgebenchError
 from edgebench.record import Facts
+from edgebench.search.cluster import cores_each
+from edgebench.search.host import DataWanted, Host, differences, versions
 from edgebench.search.messages import Crashed, Died, Done, EpochEnded, Message, Mistaken, Reply
+from edgebench.search.parcels import packed, unpacked
 from edgebench.search.pools import POOLS, Pool, open_pool
 from edgebench.search.pools.local import ENVIRONMENT, LocalPool, threads_for
 from edgebench.search.tasks import Prepare, Worker
@@ -309,3 +312,55 @@ def test_a_worker_imports_nothing_of_the_coordinators(pool: Pool) -> None:
         pytest.skip("its workers are no processes of their own")
     message = ended(pool, pool.submit(Imported(("mlflow", "optuna", "click", "matplotlib"))))
     assert message == Done(())
+
+
+def test_a_data_set_that_a_node_lacks_is_sent_to_it(tmp_path: Path) -> None:
+    """Whole: what the worker then says of it is what the coordinator reads, and it can train."""
+    from edgebench import trial
+
+    config = TrialConfig({"model.family": "gap"}, "digits")
+    parcel = packed(config, tmp_path)
+    sent = unpacked(parcel)
+    read = trial.dataset_of(config, tmp_path)
+    assert (sent.digest, sent.classes, sent.sizes) == (read.digest, read.classes, read.sizes)
+    assert sent.contents == read.contents
+    lost = TrialConfig({"model.family": "gap"}, "folder:/nowhere/at/all")
+    host = Host("cpu", tmp_path, 1, [])
+    assert host.begin(Prepare(lost), {}) == []
+    assert host.messages(PATIENCE) == [DataWanted(lost)]
+    host.provide(parcel)
+    [message] = host.messages(PATIENCE)
+    assert isinstance(message, Done)
+    assert message.result.dataset_digest == read.digest
+    host.begin(Prepare(lost), {lost.data_key: "another"})
+    assert host.messages(PATIENCE) == [DataWanted(lost)]
+    host.provide(parcel)
+    [refused] = host.messages(PATIENCE)
+    assert isinstance(refused, Mistaken)
+    assert f"has the digest {read.digest}, the study's is another" in refused.mistakes[0]
+
+
+def test_a_parcel_that_changed_on_its_way_is_refused(tmp_path: Path) -> None:
+    """By its digest."""
+    parcel = packed(TrialConfig({"model.family": "gap"}, "digits"), tmp_path)
+    with pytest.raises(EdgebenchError, match=r"^the data set 'digits' did not arrive whole"):
+        unpacked({**parcel, "digest": "0" * 16})
+
+
+def test_a_worker_of_other_versions_is_named_with_both() -> None:
+    """The coordinator's and its own."""
+    theirs = {"torch": "2.9.0", "numpy": "2.4.6"}
+    assert differences(theirs, {"torch": "2.15.0", "numpy": "2.4.6"}) == (
+        "torch 2.9.0, the coordinator 2.15.0",
+    )
+    assert differences(versions(), versions()) == ()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "cores"), [([8, 8], 2, 8), ([8, 8], 3, 4), ([4], 8, 1), ([], 2, 1)]
+)
+def test_a_clusters_cores_are_divided_as_they_lie(
+    nodes: list[int], workers: int, cores: int
+) -> None:
+    """A worker's cores are all on one node."""
+    assert cores_each(nodes, workers) == cores
