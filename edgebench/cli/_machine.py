@@ -41,7 +41,8 @@ _SQLITE = {
     "not a database": "a store is no SQLite database: restore it from a copy, or move it away",
     "malformed": "a store is damaged: restore it from a copy, or move it away",
     "locked": f"a store is in use by another program: wait for it; {KEPT}",
-    "disk i/o": f"the disk reports an error; {KEPT}",
+    # What SQLite says where its log cannot grow: of a full disk too.
+    "disk i/o": f"the disk is full or reports an error: look at its space; {KEPT}",
     "no such table": "a store is no record of edgebench: move it away, or choose another with "
     "--storage and --tracking-uri",
 }
