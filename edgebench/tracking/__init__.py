@@ -10,6 +10,7 @@ from edgebench.tracking.proofs import record_proof, recorded_handovers
 from edgebench.tracking.reading import (
     SavedRun,
     best_value,
+    curves_of,
     details_of,
     experiment_id_of,
     fetch_onnx,
@@ -33,6 +34,7 @@ __all__ = [
     "absolute",
     "best_value",
     "create_store",
+    "curves_of",
     "dataset_of",
     "details_of",
     "experiment_id_of",
