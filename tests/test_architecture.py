@@ -55,7 +55,7 @@ HOMES = {
     "mlflow": {"tracking"},
     "optuna": {"search"},
     "fvcore": {"export"},
-    "sklearn": {"data"},
+    "sklearn": {"data", "search"},
     "torchvision": {"data"},
     "PIL": {"data"},
     "matplotlib": {"report", "footprint"},

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
@@ -50,6 +50,8 @@ STATE = "state"
 REPEATS_BEFORE_CHOOSING = 3
 """After so many repeated proposals in a row a finite space is drawn from what is left of it."""
 ENDLESS_REPEATS = 100
+OFFERED = 500
+"""The most candidates that are looked at to choose one of them."""
 REFUSED_KEPT = 50
 TRAINED_KEPT = 1000
 """The latest trials that the sampler learns from, of each kind; the best are always among them."""
@@ -64,6 +66,10 @@ OPTUNA_STATES = {
 """Optuna's state of each of ours; ours stands beside it, in the attribute ``state``."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+Chooser = Callable[[Sequence[TrialConfig]], TrialConfig]
+"""Returns the one to try next of some that were never tried."""
 
 
 @dataclass(frozen=True)
@@ -136,17 +142,18 @@ class Sampler:
             for key, state in self._ended.items()
         )
 
-    def next(self, under_way: Collection[str]) -> Proposal | None:
+    def next(self, under_way: Collection[str], choose: Chooser | None = None) -> Proposal | None:
         """Return a candidate that was never tried, or None where the space has no more.
 
         ``under_way`` are the keys of the candidates that are being run at this moment. What was
-        cut off comes first. A repeated draw is answered in memory, and neither trained nor kept.
+        cut off comes first. With ``choose`` the next is chosen among some of what is left, else it
+        is drawn; a repeated draw is answered in memory, and neither trained nor kept.
         """
         while self._repeats < ENDLESS_REPEATS:
             left = self._unexplored(under_way)
             if left is not None and not left:
                 return None
-            self._steer(left)
+            self._steer(left, choose, under_way)
             drawn = self._memory.ask()
             config = self.sweep.config(_suggest(drawn, self.sweep.axes))
             if config.key not in self._ended and config.key not in under_way:
@@ -176,10 +183,16 @@ class Sampler:
         return number
 
     def tell(self, number: int, state: State, metrics: Mapping[str, float]) -> None:
-        """Write how a candidate that was begun ended, and let the sampler learn from it."""
+        """Write how a candidate that was begun ended, and let the sampler learn from it.
+
+        Of one that was stopped it learns what the candidate had reached, where that is known of
+        each objective: nothing would teach it no more than a candidate that was never drawn.
+        """
         begun = self._begun.pop(number)
-        finished = state is State.FINISHED
-        values = [metrics[goal.name] for goal in self.sweep.objectives] if finished else None
+        names = [goal.name for goal in self.sweep.objectives]
+        reached = state is State.PRUNED and all(name in metrics for name in names)
+        learned = state is State.FINISHED or reached
+        values = [metrics[name] for name in names] if learned else None
         self._store.end(begun.identity, state, values)
         told = _ended(begun.recorded, state, values)
         if state is State.INTERRUPTED:
@@ -208,6 +221,8 @@ class Sampler:
         else:
             self._ended[key] = state
             self._retries.pop(key, None)
+            if state is State.PRUNED and trial.values is not None:
+                trial = _ended(trial, state, trial.values)
             (self._refused if state is State.REFUSED else self._trained).append(trial)
             if state is State.REFUSED:
                 self._refused_rows.append(_refused_row(trial.number, trial))
@@ -219,17 +234,39 @@ class Sampler:
         taken = {*under_way, *self._ended}
         return [config for key, config in self.space.items() if key not in taken]
 
-    def _steer(self, left: Sequence[TrialConfig] | None) -> None:
+    def _steer(
+        self,
+        left: Sequence[TrialConfig] | None,
+        choose: Chooser | None,
+        under_way: Collection[str],
+    ) -> None:
         """Choose for the sampler: what was cut off first, a grid in order, else no repetitions."""
         chosen = None
         if self._retries:
             chosen = self._retries.pop(next(iter(self._retries)))
         elif left and self.sweep.method == "grid":
             chosen = left[0]
+        elif choose is not None:
+            offered = self._offered(left, under_way)
+            chosen = choose(offered) if offered else None
         elif left and self._repeats >= REPEATS_BEFORE_CHOOSING:
             chosen = random.Random(f"{self.sweep.seed}/{len(self._ended)}").choice(left)  # noqa: S311 - no secret
         if chosen is not None:
             self._memory.enqueue_trial(dict(chosen.params))
+
+    def _offered(
+        self, left: Sequence[TrialConfig] | None, under_way: Collection[str]
+    ) -> list[TrialConfig]:
+        """Return candidates to choose among: what is left, or as many as can be looked at."""
+        number = len(self._ended) + len(self._begun)
+        if left is not None:
+            chance = random.Random(f"{self.sweep.seed}/{number}")  # noqa: S311 - no secret
+            return list(left) if len(left) <= OFFERED else chance.sample(list(left), OFFERED)
+        seed = int(np.random.SeedSequence([self.sweep.seed, number]).generate_state(1)[0])
+        drawn = optuna.create_study(sampler=RandomSampler(seed=seed))
+        found = [self.sweep.config(_suggest(drawn.ask(), self.sweep.axes)) for _ in range(OFFERED)]
+        taken = {*under_way, *self._ended}
+        return list({one.key: one for one in found if one.key not in taken}.values())
 
     # What the sampler learns from -----------------------------------------------------------
 
@@ -317,9 +354,12 @@ def _refused_row(number: int, trial: FrozenTrial) -> Row:
 
 
 def _ended(trial: FrozenTrial, state: State, values: Sequence[float] | None) -> FrozenTrial:
-    """Return ``trial`` as one that ended."""
+    """Return ``trial`` as one that ended, as the sampler learns from it.
+
+    Optuna's samplers of several objectives learn from ``COMPLETE`` trials alone.
+    """
     return create_trial(
-        state=OPTUNA_STATES[state],
+        state=OPTUNA_STATES[state] if values is None else TrialState.COMPLETE,
         values=values,
         params=trial.params,
         distributions=trial.distributions,
@@ -478,6 +518,10 @@ def _optuna_sampler(sweep: Sweep, trials: int) -> BaseSampler:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             startup = max(4, min(10, cap // 3))
             return TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=startup)
+    if sweep.method == "gp":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return GPSampler(seed=seed, n_startup_trials=max(4, min(10, cap // 3)))
     if sweep.method == "nsga2":
         return NSGAIISampler(seed=seed, population_size=max(4, min(50, cap // 4)))
     return RandomSampler(seed=seed)

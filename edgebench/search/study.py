@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import EdgebenchError, redacted, unknown
 from edgebench.footprint import CONVENTIONS
@@ -22,7 +22,7 @@ from edgebench.report import front, too_few
 from edgebench.scores import CLASSES_LISTED, recall_name
 from edgebench.search.dispatcher import Dispatcher, Job, WorkerDied
 from edgebench.search.progress import Event, Observer
-from edgebench.search.sampler import Proposal, Sampler
+from edgebench.search.sampler import Chooser, Proposal, Sampler
 from edgebench.search.settings import Settings
 from edgebench.search.stopping import EARLY_STOPPING
 from edgebench.search.tasks import Judge, Prepare
@@ -36,10 +36,14 @@ from edgebench.tracking import (
     absolute,
     agreed,
     best_value,
+    curves_of,
     stores_reached,
     tracked,
 )
 from edgebench.trial import CONVENTION, Gate, Outcome, gate
+
+if TYPE_CHECKING:
+    from edgebench.search.promise import Promise
 
 LOG = logging.getLogger(__name__)
 REFUSALS_PER_RUN = 10
@@ -61,7 +65,8 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
     sweep = sweep.narrowed(
         lambda study, axis: best_value(study, axis, tracking_uri=settings.tracking_uri)
     )
-    stopping = EARLY_STOPPING[sweep.early_stop](sweep)
+    trained: list[Row] = []
+    stopping = EARLY_STOPPING[sweep.early_stop](sweep, trained)
     with settings.open_pool() as pool:
         dispatcher = Dispatcher(pool, stopping, sweep.analysis)
         first = sweep.first()
@@ -78,8 +83,10 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
         ):
             sampler, log = _stores(sweep, settings)
             log.begin_sweep(sweep, facts, f"{CONVENTION} ({CONVENTIONS[CONVENTION].title})")
-            found = {first.data_key: facts}
-            running = _Search(sampler, log, dispatcher, settings, observe, lock, found)
+            if stopping is not None or sweep.method == "edgebench":
+                trained += log.trained()
+            known = {first.data_key: facts}
+            running = _Search(sampler, log, dispatcher, settings, observe, lock, known, trained)
             status = "KILLED"
             try:
                 running.recover()
@@ -139,6 +146,8 @@ class _Search:
     observe: Observer
     lock: Lock
     facts: dict[str, Facts]
+    trained: list[Row]
+    promise: Promise | None = None
     seconds: list[float] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     views_due: float = field(default_factory=lambda: time.monotonic() + VIEWS_SECONDS)
@@ -170,18 +179,32 @@ class _Search:
     def following(self) -> Job | None:
         """Return the next trial to run: drawn, measured, and begun in both stores."""
         while self._wanted():
-            under_way = {job.config.key for job in self.dispatcher.running.values()}
-            proposal = self.sampler.next(under_way)
+            running = [job.config for job in self.dispatcher.running.values()]
+            proposal = self.sampler.next({config.key for config in running}, self._chooser(running))
             if proposal is None:
                 return None
-            facts = self._facts(proposal.config)
-            shape, classes = facts.input_shape, len(facts.classes)
-            sought = [goal.name for goal in self.sweep.objectives]
-            measured = gate(proposal.config, self.sweep.budget, shape, classes, needed=sought)
+            measured = self._measure(proposal.config)
             if measured.refusal is None:
                 return self._begin(proposal, measured)
             self._refuse(proposal, measured)
         return None
+
+    def _chooser(self, running: Sequence[TrialConfig]) -> Chooser | None:
+        """Return what chooses the next candidate, where the method is our own."""
+        if self.sweep.method != "edgebench":
+            return None
+        if self.promise is None:
+            from edgebench.search.promise import Promise  # imports scikit-learn
+
+            self.promise = Promise(self.sweep, self._measure, self.trained)
+        promise = self.promise
+        return lambda offered: promise.choose(offered, running)
+
+    def _measure(self, config: TrialConfig) -> Gate:
+        facts = self._facts(config)
+        shape, classes = facts.input_shape, len(facts.classes)
+        sought = [goal.name for goal in self.sweep.objectives]
+        return gate(config, self.sweep.budget, shape, classes, needed=sought)
 
     def _wanted(self) -> bool:
         limit, total = self.settings.timeout, self.sampler.total
@@ -250,7 +273,8 @@ class _Search:
         row = row_of(job, outcome)
         self.log.end_trial(row, job.config, self._facts(job.config), job.gate, outcome)
         self.sampler.tell(job.number, outcome.state, outcome.metrics)
-        if outcome.state is State.FINISHED:
+        if outcome.state in (State.FINISHED, State.PRUNED):
+            self.trained.append(dataclasses.replace(row, curves=curves_of(outcome.curve)))
             self.seconds.append(time.monotonic() - job.started)
         self._show(
             "ended", job, state=outcome.state, reason=outcome.reason, metrics=outcome.metrics

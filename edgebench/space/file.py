@@ -54,7 +54,7 @@ class _Header:
     method: Method = "tpe"
     run_cap: Annotated[int, Ge(1), Le(MOST_RUNS)] | None = None
     seed: Annotated[int, Ge(0), Le(LARGEST_SEED)] = 0
-    early_stop: str = "none"
+    early_stop: str | None = None
     analysis: list[str] | None = None
     test: Tested = "front"
 
@@ -84,6 +84,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
     objectives = _objectives(content.get("metrics"), mistakes)
     budget = _budget(content.get("budget"), mistakes)
     _check_latency(objectives, budget, mistakes)
+    _check_method(header, objectives, mistakes)
     axes = read_axes(content.get("parameters"), mistakes)
     axes = read_variants(content.get("variants"), content.get("parameters"), axes, mistakes)
     figures = read_figures(content.get("figures"), axes, _analyses(header), mistakes)
@@ -100,7 +101,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
         axes,
         header.seed,
         int8,
-        header.early_stop,
+        header.early_stop or _early_stop(header, objectives),
         _analyses(header),
         header.test,
         figures,
@@ -108,6 +109,26 @@ def build(content: Mapping[str, Any]) -> Sweep:
     if sweep.configurations() is None:
         _require_end(sweep)
     return sweep
+
+
+def _check_method(header: _Header, objectives: Sequence[Objective], mistakes: list[str]) -> None:
+    """Our own method expects one accuracy; all else that is sought is known before training."""
+    unknown_before = [goal.name for goal in objectives if not metric_of(goal.name).footprint]
+    accuracies = [name for name in unknown_before if metric_of(name).split == "validation"]
+    if header.method != "edgebench" or (objectives and len(unknown_before) == len(accuracies) == 1):
+        return
+    other = next((name for name in unknown_before if name not in accuracies[:1]), None)
+    why = f"'{other}' is another figure of training" if other else "there is no accuracy"
+    mistakes.append(
+        f"method: 'edgebench' seeks one accuracy and any footprints, but {why}; use 'tpe'"
+    )
+
+
+def _early_stop(header: _Header, objectives: Sequence[Objective]) -> str:
+    """Return the rule of a file that names none: a search stops, a comparison trains to the end."""
+    compared = header.method == "grid" or header.test == "all"
+    sought = any(metric_of(goal.name).split == "validation" for goal in objectives)
+    return "front" if sought and not compared else "none"
 
 
 def _analyses(header: _Header) -> tuple[str, ...]:

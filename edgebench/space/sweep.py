@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from edgebench.metrics import metric_of
 from edgebench.record import FigureAsked, Objective, Scalar
 from edgebench.space.axis import Axis
 from edgebench.space.budget import Budget
 from edgebench.space.candidates import TrialConfig
 
-Method = Literal["tpe", "nsga2", "random", "grid"]
+Method = Literal["tpe", "gp", "nsga2", "random", "grid", "edgebench"]
 Tested = Literal["front", "all"]
 """Which trials are judged on the test split at a study's end: the front, or all that finished.
 
@@ -39,6 +40,12 @@ class Sweep:
     analysis: tuple[str, ...] = ()
     test: Tested = "front"
     figures: tuple[FigureAsked, ...] = ()
+
+    @property
+    def accuracy(self) -> str | None:
+        """The accuracy that is sought, the first where there are several, or None."""
+        names = (goal.name for goal in self.objectives)
+        return next((name for name in names if metric_of(name).split == "validation"), None)
 
     @property
     def varied(self) -> tuple[str, ...]:

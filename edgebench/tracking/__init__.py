@@ -13,6 +13,7 @@ from edgebench.tracking.proofs import record_proof, recorded_handovers
 from edgebench.tracking.reading import (
     SavedRun,
     best_value,
+    curves_of,
     details_of,
     experiment_id_of,
     fetch_onnx,
@@ -52,6 +53,7 @@ __all__ = [
     "best_value",
     "check_address",
     "create_store",
+    "curves_of",
     "dataset_of",
     "details_of",
     "experiment_id_of",

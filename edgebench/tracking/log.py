@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebench.record import Facts, Row, StudyRecord
+from edgebench.record import Facts, Row, State, StudyRecord
 from edgebench.space import Sweep, TrialConfig
 from edgebench.tracking import pairing, runs, views
 from edgebench.tracking.identity import check_same_data, identity_of, without_classes
@@ -180,6 +180,12 @@ class StudyLog(TrialLog):
             self._record = dataclasses.replace(self._record, rows=ordered)
         self._new.clear()
         return self._record
+
+    def trained(self) -> list[Row]:
+        """Return the trials that finished or were stopped, with their curves: each run is read."""
+        experiment = self.client.get_experiment(self.experiment_id)
+        rows = study_of(self.client, experiment, details=True).rows
+        return [row for row in rows if row.state in (State.FINISHED, State.PRUNED)]
 
     def refresh_views(self, *, pictures: bool = False) -> None:
         """Bring the study's note and saved view up to date; never fails.

@@ -278,14 +278,18 @@ def _with_details(client: MlflowClient, run: Run, row: Row, analyses: Sequence[s
     except EdgebenchError as error:
         LOG.warning("%s goes without curves and layers: %s", row.name, error)
         return row
-    curve = details["curve"]
-    curves = {name: [epoch[name] for epoch in curve] for name in (curve[0] if curve else ())}
+    curves = curves_of(details["curve"])
     found: dict[str, dict[str, Any]] = {}
     for name in analyses:
         with contextlib.suppress(EdgebenchError):  # a failed trial has none
             path = runs.download(client, run, runs.analysis_file(name))
             found[name] = json.loads(path.read_text(encoding="utf-8"))
     return dataclasses.replace(row, curves=curves, layers=details["layers"], analyses=found)
+
+
+def curves_of(epochs: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Return the metrics of each epoch as a curve for each metric."""
+    return {name: [epoch[name] for epoch in epochs] for name in (epochs[0] if epochs else ())}
 
 
 def _scalar(text: str) -> Scalar:

@@ -163,7 +163,7 @@ def test_a_grid_goes_in_the_order_of_the_file(stores: Stores) -> None:
     assert found == [("vgg", 8), ("vgg", 4), ("gap", 8), ("gap", 4)]
 
 
-@pytest.mark.parametrize("method", ["tpe", "nsga2", "random"])
+@pytest.mark.parametrize("method", ["tpe", "gp", "nsga2", "random"])
 def test_a_seed_decides_what_is_drawn(stores: Stores, method: str) -> None:
     """The same study, begun anew, draws the same; another seed draws other candidates."""
     drawn = []
@@ -189,6 +189,19 @@ def test_the_sampler_learns_from_what_it_is_told(stores: Stores) -> None:
         widths.append(int(proposal.config.params["model.width"]))
         finish(sampler, proposal)
     assert sum(widths[30:]) / 30 > 700
+
+
+def test_the_sampler_learns_from_what_was_stopped(stores: Stores) -> None:
+    """What it had reached, in this process and in the next; Optuna's store says it was pruned."""
+    sampler = Sampler(build(), stores.storage)
+    number = sampler.begin(draw(sampler), {})
+    sampler.tell(number, State.PRUNED, {"val/accuracy_best": 0.4, "footprint/rom_bytes": 9})
+    for each in (sampler, Sampler(build(), stores.storage)):
+        [learned] = each._memory.get_trials()
+        assert (learned.state, learned.values) == (TrialState.COMPLETE, [0.4, 9])
+        assert each.count(State.PRUNED) == 1
+    [kept] = stored(stores)
+    assert (kept.state, kept.values) == (TrialState.PRUNED, [0.4, 9])
 
 
 def test_the_sampler_learns_from_refusals(stores: Stores) -> None:

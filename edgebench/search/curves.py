@@ -1,0 +1,63 @@
+"""How far a learning curve may still rise, by the curves of a study that came to their end."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from edgebench.record import Row, State
+
+ACCURACY = "val/accuracy"
+"""The metric whose curve is followed."""
+FEWEST = 3
+"""Finished curves below which nothing is said of another one's end."""
+CAUTION = 6.0
+"""The allowance while few curves are known: their greatest rise counts 1 + CAUTION / curves times.
+
+`benchmarks/search/stops.py` prints what other values would save, and stop wrongly.
+"""
+SMALLEST_ERROR = 1e-4
+"""What counts as none: no validation split tells less apart."""
+
+
+def highest_end(curve: Sequence[float], epochs: int, trained: Sequence[Row], goal: str) -> float:
+    """Return the most that a candidate may reach in ``goal`` when its training ends.
+
+    It is what is left of the error where it falls by as large a factor as in any finished curve
+    that stood as high or higher at this share of its training: one that stood lower had more left
+    to learn. The factor is taken to a higher power the fewer such curves there are (`CAUTION`);
+    the `FEWEST` that stood highest always count.
+
+    Args:
+        curve: The validation accuracy of each epoch so far, 0..1.
+        epochs: How many there are to be.
+        trained: Trials of the study, with their curves; those that finished count.
+        goal: The accuracy that is sought, as ``val/accuracy_best`` or that of the int8 model.
+
+    Returns:
+        An accuracy; infinity where fewer than `FEWEST` curves are known.
+    """
+    falls = _falls(curve, epochs, trained, goal)
+    if len(falls) < FEWEST:
+        return float("inf")
+    return 1 - (1 - max(curve)) * float(min(1.0, *falls) ** (1 + CAUTION / len(falls)))
+
+
+def likely_end(curve: Sequence[float], epochs: int, trained: Sequence[Row], goal: str) -> float:
+    """Return what a candidate probably reaches: the error falls as it did in the median."""
+    falls = _falls(curve, epochs, trained, goal)
+    return 1 - (1 - max(curve)) * (statistics.median(falls) if falls else 1.0)
+
+
+def _falls(curve: Sequence[float], epochs: int, trained: Sequence[Row], goal: str) -> list[float]:
+    """Return the final error over the error at this share, of the curves that stood as high."""
+    level, progress = max(curve), len(curve) / epochs
+    stood = []
+    for row in trained:
+        known = row.curves.get(ACCURACY, ())
+        if row.state is State.FINISHED and known and goal in row.metrics:
+            then = max(known[: max(1, int(progress * len(known)))])
+            left = max(1 - row.metrics[goal], SMALLEST_ERROR)
+            stood.append((then, left / max(1 - then, SMALLEST_ERROR)))
+    stood.sort(reverse=True)
+    return [fall for place, (then, fall) in enumerate(stood) if place < FEWEST or then >= level]
