@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-BYTES, METRIC, PARAM, TAG = "base64", "metric", "param", "tag"
+BYTES, METRIC, PARAM, TAG, INPUT = "base64", "metric", "param", "tag", "dataset input"
+DATASET = ("name", "digest", "source_type", "source", "schema", "profile")
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,9 @@ def _encoded(value: Any) -> Any:
         return {PARAM: [value.key, value.value]}
     if isinstance(value, RunTag):
         return {TAG: [value.key, value.value]}
+    if isinstance(value, DatasetInput):
+        tags = {tag.key: tag.value for tag in value.tags}
+        return {INPUT: [{name: getattr(value.dataset, name) for name in DATASET}, tags]}
     raise TypeError(f"the journal cannot hold a {type(value).__name__}")
 
 
@@ -124,6 +128,9 @@ def _decoded(content: dict[str, Any]) -> Any:
     made = {METRIC: Metric, PARAM: Param, TAG: RunTag}
     if kind in made and isinstance(value, list):
         return made[kind](*value)
+    if kind == INPUT and isinstance(value, list):
+        dataset, tags = value
+        return DatasetInput(Dataset(**dataset), [InputTag(*one) for one in tags.items()])
     if kind == BYTES and isinstance(value, str):
         return base64.b64decode(value)
     return content

@@ -20,7 +20,7 @@ from typing import Any
 
 import requests
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import DatasetInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from edgebench.errors import CheckFailed, EdgebenchError, redacted
@@ -117,6 +117,10 @@ class Outbox:
         """Write figures, params and tags."""
         content = {"metrics": list(metrics), "params": list(params), "tags": list(tags)}
         self._do(Entry("log_batch", run_id, {**content, "synchronous": synchronous}))
+
+    def log_inputs(self, run_id: str, datasets: Sequence[DatasetInput]) -> None:
+        """Write which data sets a run has."""
+        self._do(Entry("log_inputs", run_id, {"datasets": list(datasets)}))
 
     def log_text(self, run_id: str, text: str, artifact_file: str) -> None:
         """Write a text as an artifact."""

@@ -212,6 +212,12 @@ def download_model(client: MlflowClient, run: Run, name: str = MODEL) -> Path:
 def logged_model(client: MlflowClient, run: Run, name: str = MODEL) -> str:
     """Return the id of a model that a run logged; raises EdgebenchError where it did not."""
     for output in run.outputs.model_outputs if run.outputs else []:
-        if client.get_logged_model(output.model_id).name == name:
+        try:
+            found = client.get_logged_model(output.model_id).name
+        except mlflow.MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            continue  # an attempt that an outage cut off, whose model was deleted
+        if found == name:
             return str(output.model_id)
     raise EdgebenchError(f"the run '{run.info.run_id}' has no '{name}' in the store")

@@ -32,6 +32,7 @@ from edgebench.tracking import (
     fetch_onnx,
     fetch_run,
     last_study,
+    locked,
     read_study,
 )
 
@@ -113,7 +114,8 @@ def test_params_come_back_with_their_types(stores: Stores) -> None:
     written = dataclasses.replace(RECORD.rows[0], params=params)
     log.begin_trial(0, config, facts_of(RECORD), "trial-0000", gate_of(written, RECORD))
     log.flush()
-    [row] = read_study("study", tracking_uri=stores.tracking_uri).rows
+    with locked("study", stores.tracking_uri):  # as by the coordinator that is at work
+        [row] = read_study("study", tracking_uri=stores.tracking_uri).rows
     assert row.params == params
     assert {name: type(value) for name, value in row.params.items()} == {
         name: type(value) for name, value in params.items()

@@ -94,9 +94,9 @@ def test_a_server_that_is_not_mlflows_is_said(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def database() -> Iterator[Postgres]:
     """Run a PostgreSQL server with two empty databases."""
-    with postgres(tmp_path_factory.mktemp("postgres") / "server") as server:
+    with postgres() as server:
         server.create("optuna", "mlflow")
         yield server
 

@@ -32,7 +32,7 @@ from edgebench.search.pools.local import ENVIRONMENT
 from edgebench.search.tasks import Task
 
 LOG = logging.getLogger(__name__)
-FRESH_SECONDS = 15.0
+FRESH_SECONDS = 45.0
 """How long a new actor may take to answer before its place no longer counts as there."""
 POLL_SECONDS = 30.0  # an actor answers a question for messages after this, with or without any
 THREADS = 4  # of an actor: a question for messages waits in one, the others answer at once
