@@ -5,6 +5,9 @@ coordinator itself was killed. Afterwards both stores are asked: is each trial t
 its epochs and its model, and is nothing left running?
 
 Run: python benchmarks/cluster/soak.py [FAULTS] [SEED]
+Last printed, by 30 7, its last lines:
+    5 studies, 30 faults: {'node': 6, 'mlflow': 5, 'postgres': 11, 'actor': 1, 'coordinator': 7}
+    lost 0, repeated 0, zombies 0, incomplete 0, models wrong 0, passwords 0
 """
 
 from __future__ import annotations
