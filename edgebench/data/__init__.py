@@ -6,7 +6,7 @@ To add one, register one function in a file of this folder.
 """
 
 from edgebench.data.dataset import DATASETS, Dataset, Reader, Source, Split
-from edgebench.data.loading import DataOptions, check_name, load
+from edgebench.data.loading import DataOptions, check_name, load, resize_rule
 from edgebench.data.normalization import input_cost, input_layer
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "input_cost",
     "input_layer",
     "load",
+    "resize_rule",
 ]

@@ -136,6 +136,22 @@ def load(
     )
 
 
+def resize_rule(name: str, options: DataOptions) -> str:
+    """Say how images came to the size that the network takes, for those who feed it others."""
+    if options.resolution is not None:
+        size = f"{options.resolution}x{options.resolution}"
+        said = f"resized to {size}: bilinear over the area that a pixel covers, then rounded"
+    elif "@" in name:
+        said = (
+            f"resized to {name.rpartition('@')[2]} (CxHxW) by Pillow's BILINEAR, where it differs"
+        )
+    else:
+        said = "as in the data set"
+    return (
+        said if options.crop is None else f"{said}, then the {options.crop}x{options.crop} centre"
+    )
+
+
 def _check_crop(crop: int | None, split: Split) -> None:
     smallest = min(split.images.shape[2:])
     if crop is not None and crop > smallest:

@@ -55,6 +55,8 @@ def dataset_of(saved: SavedRun, name: str | None = None, data_dir: Path | None =
 
 def origin_of(saved: SavedRun, dataset: Dataset) -> dict[str, object]:
     """Say where the model comes from, without a path of this machine."""
+    from edgebench import data
+
     return {
         "name": saved.name,
         "run_id": saved.run_id,
@@ -64,6 +66,7 @@ def origin_of(saved: SavedRun, dataset: Dataset) -> dict[str, object]:
         "dataset": saved.dataset_name,
         "dataset_digest": dataset.digest,
         "seed": saved.config.seed,
+        "resize": data.resize_rule(saved.config.dataset, saved.config.data_options),
         "normalization": _normalization(saved),
     }
 

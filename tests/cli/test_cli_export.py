@@ -98,6 +98,22 @@ def test_a_folder_is_handed_over_recorded_and_verified(
     assert proof["ladder"]["rungs"][0]["images"] == 64
 
 
+def test_the_record_tells_a_hand_over_from_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each export is kept by its digests; a folder that agrees with itself is none of them."""
+    run_export("small:best", "-o", f"{tmp_path}/out/")
+    run_export("small:best", "-o", f"{tmp_path}/other/", "--softmax")
+    for name in ("out", "other"):
+        verify.main([f"{tmp_path}/{name}", "--against", "small:best"], standalone_mode=False)
+        assert "holds what was proven, recorded with 'small:best'" in capsys.readouterr().err
+    proof = tmp_path / "out" / "proof.json"
+    proof.write_text(proof.read_text() + "\n")
+    verify.main([f"{tmp_path}/out"], standalone_mode=False)
+    with pytest.raises(CheckFailed, match=r"recorded: proof\.json differs from the record"):
+        verify.main([f"{tmp_path}/out", "--against", "small:best"], standalone_mode=False)
+
+
 def test_the_file_is_the_model_that_was_trained(tmp_path: Path, trial: str) -> None:
     """Against the checkpoint, rebuilt by hand, on the data set's test images, at batch 1 and 7."""
     from mlflow import MlflowClient

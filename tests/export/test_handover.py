@@ -190,7 +190,7 @@ DAMAGES = {  # which file, what becomes of its content (None: it is gone), what 
     "another format": (
         "proof.json",
         lambda _: b'{"format": 9, "files": {}}',
-        "proof.json has format 9; this edgebench reads 1",
+        "proof.json has format 9; this edgebench reads 2",
     ),
     "no archive": ("outputs.npz", lambda _: b"no", "outputs.npz cannot be read: "),
     "truncated": ("model.onnx", _truncated, "model.onnx is no model that ONNX Runtime can run: "),

@@ -193,8 +193,8 @@ def test_models_that_take_all_time_or_memory(folder: Path) -> None:
     [
         (b"[" * 100_000, "it is nested too deeply"),
         (b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
-        (b'{"format": 1}', "ladder is missing"),
-        (b'{"format": 1, "ladder": 3}', "ladder should be an object, not 3"),
+        (b'{"format": 2}', "ladder is missing"),
+        (b'{"format": 2, "ladder": 3}', "ladder should be an object, not 3"),
         (b'{"format": true}', "format should be a whole number, not true"),
     ],
 )

@@ -19,18 +19,20 @@ import onnx
 
 from edgebench.errors import EdgebenchError
 from edgebench.export.files import serialize
+from edgebench.export.handover.c_header import NAME as HEADER
+from edgebench.export.handover.c_header import c_header
 from edgebench.export.handover.card import card
 from edgebench.export.handover.vectors import Vectors
 from edgebench.export.proving import Proven
 
-FORMAT = 1  # of proof.json
+FORMAT = 2  # of proof.json: since there is a header of golden vectors
 FLOAT_MODEL = "model.onnx"
 INT8_MODEL = "model.int8.onnx"
 PROOF = "proof.json"
 INPUTS = "inputs.npz"
 OUTPUTS = "outputs.npz"
 CARD = "MODEL_CARD.md"
-NAMES = (FLOAT_MODEL, INT8_MODEL, INPUTS, OUTPUTS, CARD, PROOF)
+NAMES = (FLOAT_MODEL, INT8_MODEL, INPUTS, OUTPUTS, HEADER, CARD, PROOF)
 SIGNATURE = f"{PROOF}.sig"  # where one was asked for
 
 
@@ -58,6 +60,7 @@ class Bundle:
             INT8_MODEL: serialize(self.int8_model),
             INPUTS: _npz(pixels=vectors.pixels, inputs=vectors.inputs, labels=vectors.labels),
             OUTPUTS: _npz(torch=vectors.torch, onnx=vectors.onnx, int8=vectors.int8),
+            HEADER: c_header(vectors, self.proof["preprocessing"], self.proof["ends"]).encode(),
             CARD: card(self.proof).encode(),
         }
         return contents | {PROOF: proof_bytes(self.proof, contents)}

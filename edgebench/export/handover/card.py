@@ -53,11 +53,43 @@ def card(proof: Mapping[str, Any]) -> str:
             "16 bits; `SessionOptions.add_session_config_entry('session.qdqisint8allowed', '1')` "
             "computes the int8 model as a device does, which is how it was proven."
         ),
+        "## For the firmware",
+        *_firmware(proof),
         "## Where it comes from",
         _table(("field", "value"), [(key, _value(value)) for key, value in run.items()]),
         _table(("package", "version"), list(proof["versions"].items())),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _firmware(proof: Mapping[str, Any]) -> list[str]:
+    """Return what must be known to feed the model, and to read its answer."""
+    pre, run = proof["preprocessing"], proof["run"]
+    rows = []
+    for end, found in proof["ends"].items():
+        shape = "x".join(map(str, found["shape"]))
+        rule = found.get("quantized")
+        held, scale, zero, small = "float32 alone", "", "", ""
+        if rule:
+            held, scale, zero = rule["dtype"], f"{rule['scale']:.9g}", str(rule["zero_point"])
+            small = f"{rule['buffer_bytes']:,} B"
+        rows.append((end, shape, f"{found['buffer_bytes']:,} B", held, scale, zero, small))
+    head = ("end", "shape", "as float32", "int8 model", "scale", "zero point", "as integers")
+    grey = "grey; colours are turned to grey by ITU-R 601-2 luma, as Pillow's `L`"
+    colours = "red, green, blue, in this order" if pre["input_shape"][0] == 3 else grey
+    classes = ", ".join(f"{index} {escaped(name)}" for index, name in enumerate(pre["classes"]))
+    return [
+        _table(head, rows),
+        (
+            "Both files take and give float32; a device may keep the integers of the int8 model "
+            "instead: q = round(x / scale) + zero point, half to even, saturated; "
+            "x = (q - zero point) * scale. `golden_vectors.h` has images, these integers and the "
+            "expected answers in C."
+        ),
+        f"- Pixels: uint8, 0 to 255, {colours}.",
+        f"- Size: {escaped(str(run.get('resize', 'as in the data set')))}.",
+        f"- Classes, in the order of the output: {classes}.",
+    ]
 
 
 def _ladder(ladder: Mapping[str, Any], split: str) -> str:
@@ -96,14 +128,22 @@ def _int8(int8: Mapping[str, Any]) -> str:
 
 
 def _footprint(footprint: Mapping[str, Any]) -> str:
-    head = ("convention", "data type", "MACC", "weights B", "ROM B", "RAM B")
-    figures = ("macc", "weights_bytes", "rom_bytes", "ram_bytes")
+    head = (
+        "convention", "data type", "MACC", "weights B", "ROM B", "at most", "RAM B", "at most",
+    )  # fmt: skip
+    figures = (
+        "macc", "weights_bytes", "rom_bytes", "rom_upper_bytes", "ram_bytes", "ram_upper_bytes",
+    )  # fmt: skip
     rows = [
-        (convention, dtype, *(f"{found[figure]:,}" for figure in figures))
+        (convention, dtype, *(_count(found[figure]) for figure in figures))
         for convention, both in footprint.items()
         for dtype, found in both.items()
     ]
     return _table(head, rows)
+
+
+def _count(value: int | None) -> str:
+    return "not known" if value is None else f"{value:,}"
 
 
 def _value(value: object) -> str:

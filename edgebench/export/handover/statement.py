@@ -9,13 +9,15 @@ from typing import Any
 
 import onnx
 
+from edgebench.export.handover.edges import edges
 from edgebench.export.preprocessing import Preprocessing
 from edgebench.export.proving import Proven
 
 _PACKAGES = ("edgebench", "numpy", "onnx", "onnxruntime", "torch")
 _FIGURES = (
     "macs", "macc", "parameters", "weights_bytes", "code_bytes", "rom_bytes",
-    "activations_bytes", "runtime_ram_bytes", "ram_bytes", "provenance",
+    "rom_upper_bytes", "activations_bytes", "runtime_ram_bytes", "ram_bytes", "ram_upper_bytes",
+    "provenance",
 )  # fmt: skip
 
 
@@ -42,6 +44,7 @@ def statement(
             "layout": preprocessing.layout,
             "classes": list(preprocessing.classes),
         },
+        "ends": edges(proven.choice.model if proven.choice else proven.float_model),
         "split": split,
         "ladder": proven.ladder.as_dict(),
         "int8": proven.int8_report(),
