@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 dtype_option = click.option(
     "--dtype",
     type=click.Choice(["float32", "int8"]),
-    help="Which model of a run, a hand-over or a family; of a run, by default what its study "
-    "deploys.",
+    help="Which model of a run, a hand-over or a family; of the first two, by default what the "
+    "study deploys.",
 )
 tracking_option = click.option(
     "--tracking-uri", metavar="URI", help="Where runs are; default mlruns/."

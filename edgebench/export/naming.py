@@ -14,6 +14,7 @@ from typing import Any
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.export.files import missing
 from edgebench.export.handover.bundle import FLOAT_MODEL, INT8_MODEL
+from edgebench.export.handover.stated import deployed_dtype
 from edgebench.metrics import Dtype
 from edgebench.profiling import Profile, profile
 
@@ -32,16 +33,17 @@ def located(name: str, fetch: Fetch, dtype: Dtype | None = None) -> Path | None:
     Args:
         name: A file, the folder of a hand-over, or a run (see `RUN`); what exists comes first.
         fetch: Brings the exported model of a run into a local file.
-        dtype: Which model of a hand-over or a run is meant; by default that of the hand-over in
-            float32, and of a run the one that its study deploys.
+        dtype: Which model of a hand-over or a run is meant; by default the one that its study
+            deploys.
 
     Raises:
         EdgebenchError: There is no such file or run, or it lacks the model in that type.
     """
     if _exists(name, Path.is_file):
         return Path(name)
-    file = Path(name) / (INT8_MODEL if dtype == "int8" else FLOAT_MODEL)
     if _exists(name, Path.is_dir):
+        meant = dtype or deployed_dtype(Path(name))
+        file = Path(name) / (INT8_MODEL if meant == "int8" else FLOAT_MODEL)
         if file.is_file():
             return file
         if any(Path(name, other).is_file() for other in (FLOAT_MODEL, INT8_MODEL)):

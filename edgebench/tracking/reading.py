@@ -34,7 +34,10 @@ READERS = 8
 
 @dataclass(frozen=True)
 class SavedRun:
-    """A trial's run as the store holds it: enough to rebuild, export and prove the model."""
+    """A trial's run as the store holds it: enough to rebuild, export and prove the model.
+
+    ``deployed`` is the data type of the model that its study ships.
+    """
 
     run_id: str
     name: str
@@ -48,6 +51,7 @@ class SavedRun:
     std: tuple[float, ...]
     dataset_name: str
     dataset_digest: str
+    deployed: Dtype
     checkpoint: Path
     onnx: Path
 
@@ -180,6 +184,7 @@ def fetch_run(run: str, *, tracking_uri: str | None = None) -> SavedRun:
         std=tuple(facts["std"]),
         dataset_name=facts["dataset"],
         dataset_digest=facts["dataset_digest"],
+        deployed=_deployed_dtype(client, found),
         checkpoint=runs.download(client, found, runs.CHECKPOINT),
         onnx=runs.download_model(client, found),
     )
@@ -204,8 +209,7 @@ def deployed(
     client = runs.reader(tracking_uri)
     found = _finished(client, run)
     if dtype is None:
-        experiment = client.get_experiment(found.info.experiment_id)
-        dtype = _record(experiment.name, described(experiment), ()).dtype
+        dtype = _deployed_dtype(client, found)
     name = runs.MODEL_INT8 if dtype == "int8" else runs.MODEL
     try:
         runs.logged_model(client, found, name)
@@ -214,6 +218,12 @@ def deployed(
             f"'{run}' has no {dtype} model in the store; 'edgebench export {run} -o DIR' makes one"
         ) from error
     return client, found, name
+
+
+def _deployed_dtype(client: MlflowClient, run: Run) -> Dtype:
+    """Return the data type that the study of a run deploys."""
+    experiment = client.get_experiment(run.info.experiment_id)
+    return _record(experiment.name, described(experiment), ()).dtype
 
 
 def _finished(client: MlflowClient, run: str) -> Run:

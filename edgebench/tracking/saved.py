@@ -61,6 +61,7 @@ def origin_of(saved: SavedRun, dataset: Dataset) -> dict[str, object]:
         "name": saved.name,
         "run_id": saved.run_id,
         "study": saved.study,
+        "deployed": saved.deployed,
         "family": saved.config.family,
         "params": dict(saved.config.params),
         "dataset": saved.dataset_name,

@@ -406,6 +406,7 @@ def test_a_kill_in_the_repair_is_repaired(stores: Stores) -> None:
     log = opened(stores)
     run_id = begin(log, numbered(TRAINED)[0], RECORD)
     log.interrupt(run_id)
+    log.client.set_tag(run_id, "kind", "trial")
     log.client.update_run(run_id, status="RUNNING")
     log = repair(stores)
     assert log.client.get_run(run_id).info.status == "KILLED"
@@ -423,6 +424,7 @@ def test_an_interrupted_trial_is_no_row_and_its_repetition_is(stores: Stores) ->
     run = log.client.get_run(run_id)
     assert run.info.status == "KILLED"
     assert run.data.tags["edgebench.state"] == "interrupted"
+    assert run.data.tags["kind"] == "interrupted"  # the view of the study lists trials
     assert run.data.tags["edgebench.reason"] == "the command was cut off in this run"
     assert run.data.metrics["val/accuracy"] == TRAINED[0].curves["val/accuracy"][-1]
 

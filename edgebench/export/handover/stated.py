@@ -7,12 +7,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from edgebench.errors import EdgebenchError
 from edgebench.export.handover.bundle import FORMAT, NAMES, PROOF
+from edgebench.export.handover.delivered import read_file
 from edgebench.export.inference import Parity
 from edgebench.export.parity import Limits
+from edgebench.metrics import Dtype
 
 RUNGS = ("onnx", "int8")
 
@@ -38,6 +41,16 @@ class Stated:
     passed: bool
     limits: Limits
     rungs: Sequence[StatedRung]
+
+
+def deployed_dtype(folder: Path) -> Dtype:
+    """Return the data type that a hand-over was made to ship in: float32 where none is stated."""
+    try:
+        stated = json.loads(read_file(folder, PROOF))
+        said = stated["run"]["deployed"]
+    except (EdgebenchError, ValueError, RecursionError, TypeError, KeyError, IndexError):
+        return "float32"
+    return "int8" if said == "int8" else "float32"
 
 
 def read_proof(content: bytes) -> Stated:
