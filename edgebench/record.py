@@ -163,8 +163,9 @@ class StudyRecord:
 
     ``budget`` maps the key of a footprint (``rom_bytes_int8``) to its limit; ``split_sizes`` maps
     ``validation`` and ``test`` to image counts; ``provenance`` says how the footprints were
-    obtained and ``convention`` by which rules; ``figures`` are those that its sweep file asks for;
-    ``deployed`` is the data type of the model that ships where objectives and budget do not tell;
+    obtained, ``provenance_int8`` those of the int8 models, and ``convention`` by which rules;
+    ``figures`` are those that its sweep file asks for; ``deployed`` is the data type of the model
+    that ships where objectives and budget do not tell;
     ``remarks`` are sentences that a report adds to its notes; ``omitted`` says which files of the
     data set's folder are no part of it.
     """
@@ -177,6 +178,7 @@ class StudyRecord:
     budget: Mapping[str, float] | None = None
     target: str | None = None
     provenance: str = ""
+    provenance_int8: str = ""
     convention: str = ""
     classes: Sequence[str] = ()
     deployed: Dtype | None = None

@@ -41,6 +41,7 @@ class Gate:
         layers: The operators in order, as the footprint counts them.
         convention: By which rules it was measured.
         provenance: How the figures were obtained, by which version of which tool's rules.
+        provenance_int8: The same of the int8 model, where there is one.
         board: Of which the latency among the figures is, or None.
     """
 
@@ -50,6 +51,7 @@ class Gate:
     layers: tuple[Mapping[str, Any], ...] = ()
     convention: str = CONVENTION
     provenance: str = ""
+    provenance_int8: str = ""
     board: Target | None = None
 
 
@@ -183,7 +185,8 @@ def _measured(
         budget.usage(figures) if budget else {},
         tuple(layer.record() for layer in models[""].layers),
         CONVENTION,
-        _provenance(models),
+        _provenance(models[""]),
+        _provenance(models[INT8]) if INT8 in models else "",
         board,
     )
 
@@ -202,13 +205,11 @@ def _without_latency(
     return None
 
 
-def _provenance(models: Mapping[str, Footprint]) -> str:
+def _provenance(footprint: Footprint) -> str:
     """Say where the figures come from; of the time too, where there is one."""
-    parts = [models[""].provenance]
-    for suffix, one in models.items():
-        if one.latency_ms is not None:
-            title = metric_of(f"footprint/latency_ms{suffix}").title
-            parts.append(f"{title} {one.latency_provenance}")
+    parts = [footprint.provenance]
+    if footprint.latency_ms is not None:
+        parts.append(f"latency {footprint.latency_provenance}")
     return "; ".join(parts)
 
 

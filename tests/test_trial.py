@@ -170,7 +170,9 @@ def test_a_time_is_estimated_for_the_board_and_limited() -> None:
     assert gate.metrics["footprint/latency_ms_int8"] == expected.ms
     assert gate.metrics["footprint/latency_upper_ms_int8"] == expected.high_ms > expected.ms
     assert "footprint/latency_ms" not in gate.metrics  # float networks have no estimate
-    assert f"latency int8 {expected.provenance}" in gate.provenance
+    assert gate.provenance_int8.endswith(f"; latency {expected.provenance}")
+    assert "int8 networks" in gate.provenance_int8  # whose errors are not the float networks'
+    assert "latency" not in gate.provenance
     refusal = timed(expected.ms - 1, model__width=16).refusal
     assert refusal is not None
     assert refusal.startswith(f"latency int8 {expected.ms:,.2f} ms is over ")

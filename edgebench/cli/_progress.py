@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LINES_EVERY = 20.0  # seconds between plain lines about epochs and refusals: a log, not a flood
 REFUSALS_SHOWN = 5  # refused candidates that are named; a tight budget refuses hundreds a minute
+ECHO = 3  # columns that the display leaves free at the right
 WIDE = 110  # columns from which on bars are long and figures have their whole name
 
 
@@ -64,7 +65,8 @@ class _Display:
     """A rich display: the sweep's bar, a bar for each trial under way, the best so far."""
 
     def __init__(self) -> None:
-        from rich.console import Console
+        from rich.console import Console, RenderableType
+        from rich.constrain import Constrain
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -74,8 +76,21 @@ class _Display:
         )
 
         console = Console(stderr=True)
+
+        class Bars(Progress):
+            """The sweep's bar, and the trials' in columns of their own: long names, short notes.
+
+            Room is left for the terminal's own ``^C``: it would wrap, and repeat a row.
+            """
+
+            def get_renderables(self) -> Iterable[RenderableType]:
+                room = max(console.width - ECHO, 1)
+                for tasks in (self.tasks[:1], self.tasks[1:]):
+                    if tasks:
+                        yield Constrain(self.make_tasks_table(tasks), room)
+
         self._wide = console.width >= WIDE
-        self._progress = Progress(
+        self._progress = Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24 if self._wide else 8),
             MofNCompleteColumn(),

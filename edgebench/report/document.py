@@ -97,7 +97,8 @@ def notes(record: StudyRecord) -> list[str]:
         judged = "; judged by the upper figures" if any(one.estimate for one, _ in bounds) else ""
         lines.append(f"Budget{board}: {', '.join(said)}{judged}.")
     if record.convention or record.provenance:
-        parts = [part for part in (record.provenance, record.convention) if part]
+        int8 = record.provenance_int8 if record.dtype == "int8" else ""
+        parts = [part for part in (int8 or record.provenance, record.convention) if part]
         lines.append(f"Footprints: {'; '.join(parts)}.")
     if both_recorded(record):
         other = "float32" if record.dtype == "int8" else "int8"

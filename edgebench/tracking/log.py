@@ -39,7 +39,7 @@ class StudyLog(TrialLog):
         self._refused: RefusedTable | None = None
         self._record: StudyRecord | None = None
         self._new: list[Row] = []
-        self._conventions: set[tuple[str, str]] = set()
+        self._conventions: set[tuple[str, ...]] = set()
 
     # The sweep ------------------------------------------------------------------------------
 
@@ -109,8 +109,9 @@ class StudyLog(TrialLog):
         self, number: int, config: TrialConfig, facts: Facts, name: str, gate: Gate
     ) -> str:
         """Create the run of a trial and return its id."""
-        if (gate.convention, gate.provenance) not in self._conventions:
-            self._conventions.add((gate.convention, gate.provenance))
+        rules = (gate.convention, gate.provenance, gate.provenance_int8)
+        if rules not in self._conventions:
+            self._conventions.add(rules)
             self._record = None  # what the study says of itself is read anew
         tags = {runs.KIND: "trial", runs.TRIAL: str(number)}
         return self._begin(name, config, facts, gate, tags)

@@ -88,10 +88,12 @@ def study_of(client: MlflowClient, experiment: Experiment, *, details: bool = Fa
     read = rows_of(trained, client if details else None, analyses)
     rows |= {row.trial: row for row in read}
     conventions = {run.data.tags.get(runs.CONVENTION, "") for run in trained} - {""}
-    provenances = {run.data.tags.get(runs.PROVENANCE, "") for run in trained} - {""}
+    said = [{run.data.tags.get(tag, "") for run in trained} - {""}
+            for tag in (runs.PROVENANCE, runs.PROVENANCE_INT8)]  # fmt: skip
     return dataclasses.replace(
         _record(experiment.name, content, tuple(rows[number] for number in sorted(rows))),
-        provenance="; ".join(sorted(provenances)),
+        provenance="; ".join(sorted(said[0])),
+        provenance_int8="; ".join(sorted(said[1])),
         convention=", ".join(sorted(conventions or {content["convention"]})),
     )
 

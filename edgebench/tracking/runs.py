@@ -30,6 +30,7 @@ from edgebench.tracking.store import absolute, artifact_root, create_store, sqli
 for _noisy in ("mlflow", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # each attempt has a line
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs what it raises, too
 
 FORMAT = 2
 """The version of the record: how a study's experiment, runs and artifacts are laid out."""
@@ -42,7 +43,7 @@ TRIAL = "edgebench.trial"
 KEY = "edgebench.key"
 DEATHS = "edgebench.worker_deaths"
 CONVENTION = "footprint.convention"
-PROVENANCE = "footprint.provenance"
+PROVENANCE, PROVENANCE_INT8 = "footprint.provenance", "footprint.provenance_int8"
 PRECISION = "training.precision"
 PARENT = "mlflow.parentRunId"
 DETAILS = "trial.json"

@@ -110,6 +110,8 @@ class TrialLog:
             runs.CONVENTION: gate.convention,
             runs.PROVENANCE: gate.provenance,
         }
+        if gate.provenance_int8:
+            own[runs.PROVENANCE_INT8] = gate.provenance_int8
         if self.parent_id:
             own[runs.PARENT] = self.parent_id
         run = self.client.create_run(self.experiment_id, tags={**tags, **own}, run_name=name)

@@ -120,11 +120,16 @@ def test_a_terminal_shows_bars_that_fit_it(
         observe(Event("started", "trial-0007", 2, 10, epochs=4))
         observe(ended(0.8526))
         more = {"objective": "val/accuracy_int8", "seconds_left": 754.0}
-        observe(Event("started", "trial-0008-gap-w32-b2-l0.00123", 3, 10, epochs=4, **more))  # type: ignore[arg-type]  # its own fields
+        for number in (8, 9):  # the second is drawn beside the time that is left
+            name = f"trial-{number:04}-gap-w32-b2-l0.00123" + "-h4000" * (columns > 80) * 2
+            observe(Event("started", name, 3, 10, epochs=4, **more))  # type: ignore[arg-type]  # its own fields
     lines = terminal.getvalue().replace("\r", "\n").splitlines()
-    plain = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).rstrip() for line in lines]
+    drawn = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in lines]
+    plain = [line.rstrip() for line in drawn]
     assert "trial-0007 accuracy int8 85.26 % in 12 s" in plain
     assert max(map(len, plain)) <= columns
+    bars = [line for line in drawn if "━" in line]
+    assert max(map(len, bars)) <= columns - len("^C")  # which would wrap and repeat a row
     last = [line for line in plain if line][-1]
     assert last.startswith("trials ")
     assert last.endswith(f" {best}, about 12 min 34 s left")

@@ -364,6 +364,15 @@ def test_notes_name_provenance_convention_and_the_rule_of_ties() -> None:
     assert "95 % Wilson interval" in page
 
 
+def test_the_notes_of_an_int8_study_say_how_true_its_int8_figures_are() -> None:
+    """Not how true the float ones are."""
+    record = dataclasses.replace(reference(), provenance_int8="estimated of int8")
+    deployed = dataclasses.replace(record, deployed="int8")
+    page = document(deployed, "table", boards=[DISCO])
+    assert "- Footprints: estimated of int8; st, float32, fused chains.\n" in page
+    assert "- Footprints: estimated; st" in document(record, "table", boards=[DISCO])
+
+
 def test_wide_fronts_continue_below() -> None:
     """No table of the front has more than six members abreast, and none is lost."""
     record = synthetic(300)
