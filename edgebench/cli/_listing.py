@@ -6,6 +6,7 @@ import inspect
 import re
 import shutil
 import sys
+import types
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -22,10 +23,18 @@ def type_of(option: Option) -> str:
     """Return the kind of value that an option takes: ``choice``, ``int``, ``float or none``."""
     if option.choices():
         return "choice"
-    bare = typing.get_args(option.type)[0] if hasattr(option.type, "__metadata__") else option.type
-    parts = [one for one in (bare, *typing.get_args(bare)) if isinstance(one, type)]
-    names = ["none" if one is type(None) else one.__name__ for one in parts]
-    return " or ".join("text" if name == "str" else name for name in names)
+    names = ["none" if one is type(None) else one.__name__ for one in _kinds(option.type)]
+    return " or ".join("text" if name == "str" else name for name in dict.fromkeys(names))
+
+
+def _kinds(of: Any) -> list[type]:
+    """Return the classes of a type: the members of a union, without their metadata."""
+    if hasattr(of, "__metadata__"):
+        return _kinds(typing.get_args(of)[0])
+    if isinstance(of, types.UnionType) or typing.get_origin(of) is typing.Union:
+        return [one for part in typing.get_args(of) for one in _kinds(part)]
+    found = typing.get_origin(of) or of
+    return [found] if isinstance(found, type) else []
 
 
 def default_of(option: Option) -> object:

@@ -1,9 +1,9 @@
-"""List every axis that a sweep file may have: type, values, default, what it belongs to."""
+"""List all that a sweep file may say: keys, metrics, axes, and what figures may be told."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from edgebench.space import Place
 
 
-FIGURES = "figures"
+FIGURES, FILE, METRICS = "figures", "file", "metrics"
 
 
 @click.command()
-@click.argument("section", required=False, metavar="[model|train|data|figures]")
+@click.argument("section", required=False, metavar="[file|metrics|model|train|data|figures]")
 @click.option(
     "--format",
     "format_",
@@ -28,23 +28,65 @@ def command(*, section: str | None, format_: str) -> None:
     """List the axes that `parameters` of a sweep file may have, those of one SECTION if named.
 
     An option that belongs to a choice, as train.momentum does to train.optimizer: sgd, exists
-    where that choice is made. The SECTION figures lists what each kind of figure may be told.
+    where that choice is made. Of the other SECTIONs, file lists the keys of a sweep file, metrics
+    what it may seek, and figures what each kind of figure may be told.
     """
     from edgebench.cli._listing import width
     from edgebench.errors import EdgebenchError, unknown
     from edgebench.report import render
     from edgebench.space import SECTIONS
 
-    if section is not None and section not in (*SECTIONS, FIGURES):
-        raise EdgebenchError(unknown("section", section, (*SECTIONS, FIGURES)))
-    if section == FIGURES:
-        rows = list(figure_options())
+    others = {FILE: file_keys, METRICS: sought_metrics, FIGURES: figure_options}
+    if section is not None and section not in (*SECTIONS, *others):
+        raise EdgebenchError(unknown("section", section, (*SECTIONS, *others)))
+    if section in others:
+        rows = list(others[section]())
     else:
         rows = [row for name in SECTIONS if section in (None, name) for row in axes_of(name)]
     if format_ == "json":
         click.echo(json.dumps(rows, indent=2))
     else:
         click.echo(render([_flat(row) for row in rows], format_, width=width()), nl=False)
+
+
+def file_keys() -> Iterator[dict[str, Any]]:
+    """Yield the keys of a sweep file as JSON objects like an axis's."""
+    from edgebench.analysis import ANALYSES
+    from edgebench.cli._listing import about_option, default_of, type_of
+    from edgebench.registry import options
+    from edgebench.search import EARLY_STOPPING
+    from edgebench.space import PARTS, Header
+
+    members: dict[str, Iterable[str]] = {"early_stop": EARLY_STOPPING, "analysis": ANALYSES}
+    for option in options(Header).values():
+        default = default_of(option)
+        yield {
+            "axis": option.name,
+            "type": type_of(option),
+            "choices": list(members.get(option.name, option.choices())),
+            "bounds": option.bounds,
+            "default": "" if default is None else default,
+            "of": {},
+            "about": about_option(Header, option.name),
+        }
+    for name, said in PARTS.items():
+        kind = "list" if name in ("metrics", "figures") else "mapping"
+        yield {"axis": name, "type": kind, "choices": [], "bounds": "", "default": "", "of": {},
+               "about": said}  # fmt: skip
+
+
+def sought_metrics() -> Iterator[dict[str, Any]]:
+    """Yield the figures that `metrics` may seek, and that `budget` may limit, by name."""
+    from edgebench.metrics import METRICS as TABLE
+    from edgebench.metrics import limits
+
+    limited = limits()
+    for name, metric in TABLE.items():
+        if metric.searched:
+            said = [metric.title]
+            said += [f"budget.{metric.key} limits it"] if metric.key in limited else []
+            yield {"axis": name, "type": metric.unit, "choices": [], "bounds": "",
+                   "default": metric.goal or "", "of": {}, "about": "; ".join(said)}  # fmt: skip
 
 
 def figure_options() -> Iterator[dict[str, Any]]:

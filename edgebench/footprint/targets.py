@@ -26,8 +26,25 @@ RESERVE_RAM_BYTES = 8_192  # stack, heap and the application's own variables
 class Target:
     """A board: its flash and RAM in bytes, and what of them the application keeps for itself.
 
-    ``power_mw`` (while it computes), ``sleep_mw`` and ``battery_mwh`` are the user's own: no
-    listed board states them, since supply and settings change them by a factor of two.
+    Power and battery are the user's own: no listed board states them, since supply and settings
+    change them by a factor of two.
+
+    Attributes:
+        name: As the commands know it; of a file, its own name.
+        flash_bytes: All flash, in bytes.
+        ram_bytes: The largest contiguous block of RAM, in bytes.
+        reserve_flash_bytes: Flash that the application keeps for itself.
+        reserve_ram_bytes: RAM that the application keeps for itself.
+        board: The board's full name.
+        mcu: The microcontroller.
+        core: The processor core, which the latency estimate goes by, as in Cortex-M7.
+        clock_mhz: The clock, which the latency estimate goes by.
+        ram_total_bytes: All RAM, in every block.
+        note: Anything worth knowing.
+        source: Where the figures come from, a text or a list.
+        power_mw: Power while it computes, for the energy of an inference.
+        sleep_mw: Power while it sleeps, for the battery's life.
+        battery_mwh: The battery's energy.
     """
 
     name: str

@@ -42,12 +42,33 @@ from edgebench.space.variants import read_variants
 LONGEST_NAME = 100
 """Letters of a study's name, which files are named by."""
 MOST_RUNS = 1_000_000
-_SECTIONS = ("metrics", "budget", "parameters", "variants", "figures", "export")
+PARTS = {
+    "metrics": "What is sought: a list of {name, goal}, the first decides; see 'options metrics'",
+    "budget": "{target: BOARD, dtype: float32 or int8}, or limits by figure, as rom_bytes: 100000",
+    "parameters": "The axes: a value, {values: [...]}, {min, max, q} or {distribution, min, max}; "
+    "when: {AXIS: VALUE} makes one conditional",
+    "variants": "Named changes of several parameters: {NAME: {AXIS: VALUE}}",
+    "figures": "Pictures of the study: a list; see 'options figures'",
+    "export": "{int8: true} also makes and measures the int8 model of each trial",
+}
+"""The keys that hold more than a value, and what each is for."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Header:
-    """The plain keys of a sweep file; the signature is their schema."""
+class Header:
+    """The plain keys of a sweep file; the signature is their schema.
+
+    Attributes:
+        name: The study's name, which the stores and files know it by.
+        dataset: The data set, as 'edgebench datasets' lists them, or folder:PATH.
+        method: What draws the candidates; grid takes them all, in the order of the file.
+        run_cap: How many trials are trained; a finite space may go without.
+        seed: Of the sampler and of the split; train.seed is a training's own.
+        early_stop: The rule that stops a trial between epochs: by default none in a grid, or where
+            all are tested, and else front.
+        analysis: What is looked at while a trial trains, and recorded.
+        test: The trials that are measured on the test split at the end.
+    """
 
     name: str = ""
     dataset: str = "digits"
@@ -111,7 +132,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
     return sweep
 
 
-def _check_method(header: _Header, objectives: Sequence[Objective], mistakes: list[str]) -> None:
+def _check_method(header: Header, objectives: Sequence[Objective], mistakes: list[str]) -> None:
     """Our own method expects one accuracy; all else that is sought is known before training."""
     unknown_before = [goal.name for goal in objectives if not metric_of(goal.name).footprint]
     accuracies = [name for name in unknown_before if metric_of(name).split == "validation"]
@@ -124,14 +145,14 @@ def _check_method(header: _Header, objectives: Sequence[Objective], mistakes: li
     )
 
 
-def _early_stop(header: _Header, objectives: Sequence[Objective]) -> str:
+def _early_stop(header: Header, objectives: Sequence[Objective]) -> str:
     """Return the rule of a file that names none: a search stops, a comparison trains to the end."""
     compared = header.method == "grid" or header.test == "all"
     sought = any(metric_of(goal.name).split == "validation" for goal in objectives)
     return "front" if sought and not compared else "none"
 
 
-def _analyses(header: _Header) -> tuple[str, ...]:
+def _analyses(header: Header) -> tuple[str, ...]:
     return tuple(header.analysis or ())
 
 
@@ -148,7 +169,7 @@ def _require_end(sweep: Sweep) -> None:
 def _overridden(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**content}
     for written, value in overrides.items():
-        key = written if written in {*options(_Header), *_SECTIONS} else axis_named(written)
+        key = written if written in {*options(Header), *PARTS} else axis_named(written)
         first, _, rest = key.partition(".")
         if not rest:
             merged[key] = value
@@ -159,16 +180,16 @@ def _overridden(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
     return merged
 
 
-def _header(content: Mapping[str, Any], mistakes: list[str]) -> _Header:
-    known = options(_Header)
+def _header(content: Mapping[str, Any], mistakes: list[str]) -> Header:
+    known = options(Header)
     given: dict[str, Any] = {}
     for key in [key for key in content if key in known]:
         mistake = known[key].mistake(content[key])
         mistakes += [f"{key}: {mistake}"] if mistake else []
         given |= {} if mistake else {key: content[key]}
-    strange = [key for key in content if key not in known and key not in _SECTIONS]
+    strange = [key for key in content if key not in known and key not in PARTS]
     mistakes += [
-        f"{key!s:.60}: {unknown('key', str(key), [*known, *_SECTIONS])}" for key in strange[:NAMED]
+        f"{key!s:.60}: {unknown('key', str(key), [*known, *PARTS])}" for key in strange[:NAMED]
     ]
     mistakes += more(len(strange), "unknown keys")
     mistakes += _name_mistakes(content, given.get("name", ""))
@@ -179,7 +200,7 @@ def _header(content: Mapping[str, Any], mistakes: list[str]) -> _Header:
     odd = [name for name in given.get("analysis") or () if name not in ANALYSES]
     mistakes += [f"analysis: {unknown(ANALYSES.kind, name, ANALYSES)}" for name in odd[:NAMED]]
     mistakes += more(len(odd), "analysis: unknown names")
-    return _Header(**given)
+    return Header(**given)
 
 
 def _name_mistakes(content: Mapping[str, Any], name: str) -> list[str]:

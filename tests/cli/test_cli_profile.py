@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -15,7 +16,7 @@ from onnx_graphs import QuantizedPad, Sketchpad
 
 from edgebench.cli import cli
 from edgebench.errors import EdgebenchError
-from edgebench.footprint import CONVENTIONS
+from edgebench.footprint import CONVENTIONS, TARGETS, Target, load_target
 
 NO_FAMILY = (
     "unknown model family 'vg'; did you mean 'vgg'?; nor is it a file, a hand-over, or a run "
@@ -376,6 +377,24 @@ def test_a_file_needs_neither_pytorch_nor_mlflow(model: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "MACC        9.74 k (9,742)" in result.stdout
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_board_as_yaml_is_the_board(name: str, tmp_path: Path) -> None:
+    """What is printed is a file that ``--target`` takes, of the same figures."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(run("targets", name, "--format", "yaml").stdout)
+    assert load_target(file) == TARGETS[name]
+
+
+def test_a_board_as_yaml_says_what_may_be_filled_in() -> None:
+    """Every key stands in it with what it is for; one without a board is a mistake."""
+    said = run("targets", "nucleo-f446re", "--format", "yaml").stdout
+    assert "# Power while it computes, for the energy of an inference\n# power_mw: 0.0\n" in said
+    assert all(f"{field.name}: " in said for field in dataclasses.fields(Target))
+    code, [said] = mistakes("targets", "--format", "yaml")
+    assert code == 2
+    assert said.startswith("--format yaml is the file of one board; name it, as in 'targets ")
 
 
 def test_the_list_of_targets() -> None:

@@ -19,7 +19,8 @@ from edgebench.errors import EdgebenchError
 from edgebench.models import MODELS
 from edgebench.registry import Registry, active_options, options
 from edgebench.report import FIGURE_KINDS
-from edgebench.space import SECTIONS
+from edgebench.search import EARLY_STOPPING
+from edgebench.space import SECTIONS, build
 from edgebench.space.schema import axis_names
 from edgebench.training import OPTIMIZERS
 
@@ -200,3 +201,30 @@ def test_what_a_kind_of_figure_may_be_told_is_listed_where_it_is_asked_for() -> 
     assert (x["type"], x["default"]) == ("axis of the sweep", None)
     for row in rows:
         assert row["about"] or row["axis"] in {"figures.log", "figures.epoch", "figures.by"}, row
+
+
+def test_the_keys_of_a_sweep_file_are_all_listed_and_explained() -> None:
+    """Those that the validator names when it meets another, no more and no less."""
+    rows = axes("file")
+    with pytest.raises(EdgebenchError) as refused:
+        build({"name": "s", "metrics": [], "parameters": {}, "qqqqqq": 1})
+    [unknown] = [line for line in refused.value.mistakes if line.startswith("qqqqqq")]
+    known = unknown.partition("known: ")[2].split(", ")
+    assert sorted(row["axis"] for row in rows) == sorted(known)
+    assert all(row["about"] for row in rows)
+    assert {row["axis"]: row["choices"] for row in rows}["early_stop"] == list(EARLY_STOPPING)
+
+
+def test_the_metrics_that_are_listed_may_be_sought() -> None:
+    """Each, in the direction that is listed for it; where a time needs a board, with one."""
+    for row in axes("metrics"):
+        content = {
+            "name": "s",
+            "run_cap": 1,
+            "metrics": [{"name": row["axis"], "goal": row["default"]}],
+            "budget": {"target": "stm32f746g-disco"},
+            "parameters": {"model.family": "gap"},
+        }
+        if row["axis"] in ("footprint/latency_ms", "footprint/latency_upper_ms"):
+            continue  # no float network has an estimate of its time
+        assert build(content).objectives[0].name == row["axis"]
