@@ -6,6 +6,7 @@ tracker may log it and a command may save it.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -170,7 +171,11 @@ def first_filters(row: Row) -> Figure:
     weights = np.asarray(row.filters, dtype=float)
     across = int(np.ceil(np.sqrt(len(weights) * 1.6)))
     down = int(np.ceil(len(weights) / across))
-    figure = Figure(figsize=(0.6 * across + 0.6, 0.6 * down + 0.7), dpi=150, layout="constrained")
+    width = max(0.6 * across + 0.6, 3.0)  # room for a name
+    said = f"{row.name}: first layer, {len(weights)} filters"
+    title = textwrap.wrap(said, max(int(14 * width), 12))  # 14 letters an inch, at 9 points
+    height = 0.6 * down + 0.55 + 0.15 * len(title)
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     grid = np.atleast_1d(figure.subplots(down, across, squeeze=False)).ravel()
     for axes in grid:
         axes.set_axis_off()
@@ -181,7 +186,7 @@ def first_filters(row: Row) -> Figure:
             axes.imshow(unit.transpose(1, 2, 0), interpolation="nearest")
         else:
             axes.imshow(unit.mean(axis=0), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    figure.suptitle(f"{row.name}: first layer, {len(weights)} filters", fontsize=9)
+    figure.suptitle("\n".join(title), fontsize=9)
     return figure
 
 

@@ -158,3 +158,20 @@ def _drawn(figure: Figure) -> bool:
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=40)
     return out.getvalue().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("count", [2, 8, 64])
+def test_the_title_of_filters_is_whole(count: int) -> None:
+    """However narrow the picture of few filters is, its title stands inside it."""
+    row = dataclasses.replace(
+        reference().rows[0],
+        name="trial-0006-vgg-w8-h32-l0.00186",
+        filters=np.ones((count, 1, 3, 3)),
+    )
+    figure = first_filters(row)
+    figure.canvas.draw()
+    title = figure.texts[0].get_window_extent()
+    assert 0 <= title.x0 < title.x1 <= figure.bbox.width
+    assert (
+        " ".join(figure.texts[0].get_text().split()) == f"{row.name}: first layer, {count} filters"
+    )
