@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A sweep on an allocation of SLURM: a Ray head on the first node, workers on all.
 #   EDGEBENCH_STORAGE=... EDGEBENCH_TRACKING_URI=... sbatch deploy/slurm.sh my.yaml 16
-# Not run where it was written (no SLURM there): checked by bash -n only.
+# Not run where it was written (no SLURM there): checked by bash -n and shellcheck.
 #SBATCH --job-name=edgebench
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=1
