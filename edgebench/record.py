@@ -94,7 +94,8 @@ class Row:
     one, which has neither ``curves`` nor ``layers``. ``curves`` holds one value an epoch, as many
     as were trained. ``layers`` holds the operators in order, each with name, op, output_shape,
     parameters, macc and live_bytes (the activations alive while it runs), of the float32 model.
-    ``confusion`` counts images, true class by predicted class. ``filters`` has the first layer's
+    ``confusion`` counts validation images, true class by predicted class, of the model in each data
+    type. ``filters`` has the first layer's
     weights as (out, in, height, width). ``analyses`` has what each analysis of the training left.
     """
 
@@ -107,7 +108,7 @@ class Row:
     metrics: Mapping[str, float]
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     layers: Sequence[Mapping[str, object]] = ()
-    confusion: Sequence[Sequence[int]] | None = None
+    confusion: Mapping[Dtype, Sequence[Sequence[int]]] = field(default_factory=dict)
     filters: Sequence[object] | None = None
     analyses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

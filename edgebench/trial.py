@@ -17,12 +17,12 @@ from edgebench.data import Dataset
 from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.export import untrained_graph, untrained_int8_graph
 from edgebench.footprint import Footprint, Target, measure
-from edgebench.metrics import estimated, metric_of
+from edgebench.metrics import Dtype, estimated, metric_of
 from edgebench.models import MODELS
 from edgebench.profiling import profile
 from edgebench.record import Opening, State
 from edgebench.registry import bind
-from edgebench.scores import counted, scored
+from edgebench.scores import CLASSES_LISTED, Counts, counted, scored
 from edgebench.space import INT8, Budget, TrialConfig
 from edgebench.training import Observer, TrainingFailed, train
 
@@ -69,6 +69,8 @@ class Outcome:
         onnx_int8: The quantized model where the configuration asks for it, or None.
         checkpoint: The trained weights as ``torch.save`` writes a state dict, or None.
         analyses: What each analysis of the training found, as JSON data.
+        confusion: Validation images by true and predicted class, of the model in each data type;
+            empty where there are more classes than `CLASSES_LISTED`.
     """
 
     state: State
@@ -80,6 +82,7 @@ class Outcome:
     onnx_int8: bytes | None = None
     checkpoint: bytes | None = None
     analyses: Mapping[str, Any] = field(default_factory=dict)
+    confusion: Mapping[Dtype, Sequence[Sequence[int]]] = field(default_factory=dict)
 
 
 def dataset_of(config: TrialConfig, data_dir: Path, *, anew: bool = False) -> Dataset:
@@ -248,6 +251,7 @@ def run(
         )
         if training.stopped:
             return replace(outcome, state=State.PRUNED, reason=training.stopped)
+        outcome = replace(outcome, confusion=_listed("float32", training.counts))
         proven = _proven(model, dataset, gate, int8=config.int8)
     except (TrainingFailed, CheckFailed) as failure:
         return replace(outcome, reason=str(failure))
@@ -258,7 +262,13 @@ def run(
         checkpoint=_checkpoint(model),
         onnx=proven.onnx,
         onnx_int8=proven.onnx_int8,
+        confusion={**outcome.confusion, **proven.confusion},
     )
+
+
+def _listed(dtype: Dtype, counts: Counts) -> dict[Dtype, Sequence[Sequence[int]]]:
+    """Return a confusion matrix as data, unless it would be too large to be read."""
+    return {dtype: counts.tolist()} if len(counts) <= CLASSES_LISTED else {}
 
 
 def _further(scores: Mapping[str, float]) -> dict[str, float]:
@@ -297,13 +307,17 @@ def _proven(model: nn.Module, dataset: Dataset, gate: Gate, *, int8: bool) -> Ou
         "parity/top1_agreement": exact.top1_agreement,
     }
     quantized = None
+    confusion: dict[Dtype, Sequence[Sequence[int]]] = {}
     if proven.choice is not None:
         _same_footprint(proven.choice.model, gate, INT8)
         counts = counted(validation.labels, proven.choice.predicted, len(dataset.classes))
         metrics |= scored(counts, dataset.classes, "val", INT8)
+        confusion = _listed("int8", counts)
         quantized = export.serialize(proven.choice.model)
     exported = export.serialize(proven.float_model)
-    return Outcome(State.FINISHED, metrics=metrics, onnx=exported, onnx_int8=quantized)
+    return Outcome(
+        State.FINISHED, metrics=metrics, onnx=exported, onnx_int8=quantized, confusion=confusion
+    )
 
 
 def _same_footprint(shipped: onnx.ModelProto, gate: Gate, suffix: str = "") -> None:

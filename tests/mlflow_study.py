@@ -103,7 +103,7 @@ def write_row(log: StudyLog, row: Row, record: StudyRecord, **more: Any) -> Row:
         state=State(row.state),
         curves={},
         layers=(),
-        confusion=None,
+        confusion={},
         filters=None,
         analyses={},
     )

@@ -231,5 +231,6 @@ def _row(number: int, draw: random.Random, layers: int) -> Row:
     ]
     return Row(
         number, identity, name, "finished", None, params, metrics,
-        curves=curves, layers=operators, confusion=confusion, filters=filters or None,
+        curves=curves, layers=operators, filters=filters or None,
+        confusion={"float32": confusion, "int8": confusion},
     )  # fmt: skip

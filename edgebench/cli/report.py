@@ -50,7 +50,8 @@ SUFFIXES = {".txt": "table", ".md": "markdown", ".csv": "csv", ".json": "json", 
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the images are, for the confusion matrices of a directory; default data/.",
+    hidden=True,  # older versions counted confusion matrices anew; now the record has them
+    expose_value=False,
 )
 def command(
     *,
@@ -64,7 +65,6 @@ def command(
     units: str,
     output: Path | None,
     tracking_uri: str | None,
-    data_dir: Path | None,
 ) -> None:
     """Show STUDY's trade-off table, its front, and how the front fits the boards.
 
@@ -99,9 +99,9 @@ def command(
     if output is None:
         click.echo(content(chosen, width=None if wide else width()), nl=False)
     elif folder:
-        from edgebench.tracking import with_analyses
+        from edgebench.tracking import with_filters
 
-        record = with_analyses(record, tracking_uri=tracking_uri, data_dir=data_dir)
+        record = with_filters(record, tracking_uri=tracking_uri)
         _write_all(record, output, content, left)
     else:
         _save(output, content(chosen))

@@ -21,7 +21,7 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
-from edgebench.metrics import charted, deciding, metric_of
+from edgebench.metrics import Dtype, charted, deciding, metric_of
 from edgebench.record import Objective, Row, State, StudyRecord
 from edgebench.report.boards import Board
 from edgebench.report.canvas import COLOURS, DASHES, MARKS, canvas
@@ -43,8 +43,8 @@ def figures(record: StudyRecord, boards: Sequence[Board] = ()) -> Iterator[tuple
     if progress(record.rows, record.objectives):
         yield "hypervolume", hypervolume_curve(record)
     for row in ranked(front(record.rows, record.objectives), record.objectives):
-        if row.confusion is not None:
-            yield f"confusion-{row.name}", confusion_matrix(row, record.classes)
+        if record.dtype in row.confusion:
+            yield f"confusion-{row.name}", confusion_matrix(row, record.classes, record.dtype)
         if row.filters is not None:
             yield f"filters-{row.name}", first_filters(row)
 
@@ -138,9 +138,9 @@ def hypervolume_curve(record: StudyRecord) -> Figure:
     return figure
 
 
-def confusion_matrix(row: Row, classes: Sequence[str] = ()) -> Figure:
+def confusion_matrix(row: Row, classes: Sequence[str] = (), dtype: Dtype = "float32") -> Figure:
     """Draw the share of each true class (rows) that was predicted each class (columns)."""
-    counts = np.asarray(row.confusion, dtype=float)
+    counts = np.asarray(row.confusion[dtype], dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = list(classes) if len(classes) == len(counts) else [str(i) for i in range(len(counts))]
     figure, axes = canvas(6.4, 5.6)
@@ -158,7 +158,7 @@ def confusion_matrix(row: Row, classes: Sequence[str] = ()) -> Figure:
     axes.set(
         xlabel="predicted class",
         ylabel="true class",
-        title=f"{row.name}: confusion, validation images",
+        title=f"{row.name}: confusion, {dtype}, validation images",
     )
     return figure
 

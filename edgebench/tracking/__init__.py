@@ -1,7 +1,7 @@
 """MLflow: the record of a study, written and read back, and what its UI shows."""
 
 from edgebench.tracking import views
-from edgebench.tracking.analyses import with_analyses
+from edgebench.tracking.analyses import with_filters
 from edgebench.tracking.finals import FinalsLog
 from edgebench.tracking.handover import ExportedRun, ParityFailed, export_run
 from edgebench.tracking.lock import Lock, locked
@@ -81,5 +81,5 @@ __all__ = [
     "stores_reached",
     "tracked",
     "views",
-    "with_analyses",
+    "with_filters",
 ]

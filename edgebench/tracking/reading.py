@@ -296,7 +296,13 @@ def _with_details(client: MlflowClient, run: Run, row: Row, analyses: Sequence[s
         with contextlib.suppress(EdgebenchError):  # a failed trial has none
             path = runs.download(client, run, runs.analysis_file(name))
             found[name] = json.loads(path.read_text(encoding="utf-8"))
-    return dataclasses.replace(row, curves=curves, layers=details["layers"], analyses=found)
+    return dataclasses.replace(
+        row,
+        curves=curves,
+        layers=details["layers"],
+        confusion=details.get("confusion", {}),
+        analyses=found,
+    )
 
 
 def curves_of(epochs: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:

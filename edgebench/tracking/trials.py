@@ -28,6 +28,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFL
 
 from edgebench.errors import EdgebenchError
 from edgebench.record import Facts, Opening, Row, StudyRecord
+from edgebench.report import render
 from edgebench.space import TrialConfig
 from edgebench.tracking import closing, runs, views
 from edgebench.tracking.inputs import input_of
@@ -150,8 +151,12 @@ class TrialLog:
             "curve": outcome.curve,
             "usage": gate.usage,
             "layers": gate.layers,
+            "confusion": outcome.confusion,
         }
         self.client.log_dict(run_id, details, runs.DETAILS)
+        for dtype, counts in outcome.confusion.items():
+            table = _confusion_table(counts, facts.classes)
+            self.client.log_text(run_id, table, f"confusion-{dtype}.csv")
         for name, found in outcome.analyses.items():
             self.client.log_dict(run_id, dict(found), runs.analysis_file(name))
         if outcome.checkpoint is not None:
@@ -265,6 +270,18 @@ def provenance_of(facts: Facts) -> dict[str, str]:
         "dataset": facts.dataset,
         "dataset.digest": facts.dataset_digest,
     }
+
+
+def _confusion_table(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
+    """Return a confusion matrix as CSV, which MLflow shows as a table."""
+    rows = [
+        {
+            "true class": name,
+            **{f"predicted {other}": n for other, n in zip(classes, line, strict=True)},
+        }
+        for name, line in zip(classes, counts, strict=True)
+    ]
+    return render(rows, "csv")
 
 
 def _log_model(run_id: str, name: str, model: bytes, facts: Facts) -> None:

@@ -146,7 +146,7 @@ def test_a_directory_gets_everything(
         "report.md", "trials.csv", "study.json", "study.html", "accuracy-rom.png",
         "accuracy-ram.png", "accuracy-macc.png", "learning-curves.png", "hypervolume.png",
     }  # fmt: skip
-    assert "goes without pictures of its inside" in caplog.text
+    assert "goes without a picture of its filters" in caplog.text
 
 
 def test_a_directory_gets_the_figures_that_the_sweep_file_asks_for(tmp_path: Path) -> None:

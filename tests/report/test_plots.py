@@ -146,7 +146,7 @@ def test_the_hypervolume_drawn_is_the_progress() -> None:
 def test_confusion_and_filters_draw_with_any_shape() -> None:
     """Many classes are drawn without numbers; grey, colour and one-input filters all draw."""
     row = synthetic(10).rows[1]
-    many = dataclasses.replace(row, confusion=np.eye(40, dtype=int).tolist())
+    many = dataclasses.replace(row, confusion={"float32": np.eye(40, dtype=int).tolist()})
     assert len(confusion_matrix(row, tuple("abcdefghij")).axes[0].texts) == 100
     assert len(confusion_matrix(many).axes[0].texts) == 0
     for shape in ((5, 1, 3, 3), (8, 3, 5, 5), (1, 2, 1, 1), (64, 16, 3, 3)):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
 import pytest
 from command import edgebench
+from mlflow import MlflowClient
 
-from edgebench.tracking import read_study, with_analyses
+from edgebench.tracking import read_study, with_filters
 
 SWEEP = """
 name: tiny
@@ -61,13 +64,20 @@ def test_a_directory_holds_the_inside_of_the_fronts_members(folder: Path) -> Non
 def test_the_confusion_adds_up_to_the_validation_split_and_its_accuracy(folder: Path) -> None:
     """Its diagonal is the accuracy that training recorded for the model that ships."""
     uri = f"sqlite:///{folder}/mlruns/mlflow.db"
-    record = with_analyses(read_study("tiny", tracking_uri=uri), tracking_uri=uri)
+    record = with_filters(read_study("tiny", tracking_uri=uri, details=True), tracking_uri=uri)
     rows = [row for row in record.rows if row.confusion]
     assert rows
     for row in rows:
-        images = sum(map(sum, row.confusion))
-        right = sum(line[i] for i, line in enumerate(row.confusion))
+        counts = row.confusion["float32"]
+        images = sum(map(sum, counts))
+        right = sum(line[i] for i, line in enumerate(counts))
         assert images == record.split_sizes["validation"]
-        accuracy = row.metrics["val/accuracy_best"]
-        assert right / images == pytest.approx(accuracy, abs=1.5 / images)
+        assert right / images == row.metrics["val/accuracy_best"]
+        text = MlflowClient(uri).download_artifacts(row.run_id, "confusion-float32.csv")
+        shown = list(csv.DictReader(io.StringIO(Path(text).read_text(encoding="utf-8"))))
+        assert [[int(n) for n in list(line.values())[1:]] for line in shown] == counts
+        assert [line["true class"] for line in shown] == list(record.classes)
+    members = [row for row in record.rows if row.filters]
+    assert members
+    for row in members:
         assert len(row.filters) == row.params["model.width"]
