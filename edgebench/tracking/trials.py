@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 2.0
 """The most of a running trial's curve that a kill loses."""
+OPENED_ON = "val/accuracy"
+"""MLflow's page that compares runs opens on the metric that was written first."""
 
 
 @dataclass
@@ -207,6 +209,7 @@ class TrialLog:
         """Write what was kept back of a run, then ``metrics``, and ``tags`` last."""
         kept = self._kept.get(run_id, _Kept())
         figures = [*kept.metrics, *runs.metrics_of(metrics or {})]
+        figures.sort(key=lambda one: one.key != OPENED_ON)
         runs.write(self.client, run_id, figures, kept.params, runs.tags_of(tags or {}))
         kept.params, kept.metrics = [], []
 

@@ -142,6 +142,7 @@ def test_a_run_says_what_was_trained_on_what_and_by_which_rules_it_was_measured(
         "fits": "yes",
     }
     assert run.data.params == {name: str(value) for name, value in TRAINED[0].params.items()}
+    assert next(iter(run.data.metrics)) == "val/accuracy"  # what MLflow's comparison opens on
     assert "| 0 |" in run.data.tags["mlflow.note.content"]
 
 
