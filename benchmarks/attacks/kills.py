@@ -49,6 +49,8 @@ SWEEP: dict[str, Any] = {
         "train.batch_size": 64,
     },
 }
+CUT = {-signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT}
+"""The exit codes of a command that was cut off."""
 Counts = collections.Counter[str]
 
 
@@ -105,6 +107,8 @@ def study(folder: Path, kills: int, chance: random.Random) -> Counts:
         if code == 0:
             return done
         if code is not None:
+            if code not in CUT:
+                raise SystemExit(f"exit {code}\n{log.read_text()[-3000:]}")
             command = start(folder, log)
             due = max(due, time.monotonic() + chance.uniform(1, 15))
         elif done.total() < kills and time.monotonic() > due:
@@ -113,7 +117,7 @@ def study(folder: Path, kills: int, chance: random.Random) -> Counts:
                 done[kind] += 1
                 due = time.monotonic() + chance.uniform(1, 15)
         if time.monotonic() - begun > MOST_SECONDS:
-            raise SystemExit(f"the study does not end; see {log}")
+            raise SystemExit(f"the study does not end\n{log.read_text()[-3000:]}")
         time.sleep(0.05)
 
 
