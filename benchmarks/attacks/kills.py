@@ -49,8 +49,8 @@ SWEEP: dict[str, Any] = {
         "train.batch_size": 64,
     },
 }
-CUT = {-signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT}
-"""The exit codes of a command that was cut off."""
+CUT = {-9, -15, -2, 128 + 15, 128 + 2}
+"""The exit codes of a command that was cut off: by a signal at once, or having cleaned up."""
 Counts = collections.Counter[str]
 
 
