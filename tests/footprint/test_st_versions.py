@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 from onnx_graphs import QuantizedPad, Sketchpad
 
 from edgebench.footprint import CONVENTIONS, Footprint, measure
@@ -197,6 +197,28 @@ def test_an_integer_dense_layer_ships_a_bias() -> None:
     for name in CONVENTIONS:
         more = 4 * 12 if name in VENDOR else 0
         assert measure(found, name).weights_bytes == 12 * 216 + more
+
+
+def test_a_bias_that_two_scales_read_is_two_arrays() -> None:
+    """A converter wrote the zero biases of two convolutions once: 64 x 4 B come back (MiniResNetV2).
+
+    Where both read them with one scale they are one tensor, and count once.
+    """
+    for scales, more in (("first", "first"), 0), (("first", "second"), 4 * 64):
+        pad = Chain()
+        bias = pad.weight("b", 64, code=TensorProto.INT32)
+        zero = pad.weight("b.z", 64, code=TensorProto.INT32)
+        value = pad.quantized("input")
+        for scale in dict.fromkeys(scales):
+            pad.weight(f"{scale}.s", 64)
+        for index, scale in enumerate(scales):
+            weight = pad.integers(f"w{index}", 64, 64, 1, 1)
+            read = pad.add("DequantizeLinear", [bias, f"{scale}.s", zero], axis=0)
+            value = pad.quantized(pad.add("Conv", [value, weight, read]))
+        found = profile(pad.model(value, shape=("N", 64, 4, 4)))
+        assert found.weights_bytes == 2 * 64 * 64 + 4 * 64
+        for name in VENDOR:
+            assert measure(found, name).weights_bytes == 2 * 64 * 64 + 4 * 64 + more
 
 
 def normed(**padding: Any) -> Profile:

@@ -21,8 +21,8 @@ CONVENTIONS.add(
             Error("runtime", "float32", 3, 0.0, 0.0, 0.4),
             Error("code", "float32", 3, 3.5, -3.5, 4.6),
             Error("activations", "int8", 10, 10.7, -42.0, 0.0),
-            Error("runtime", "int8", 10, 1.1, -4.6, -0.3),
-            Error("code", "int8", 10, 8.2, -14.9, 7.3),
+            Error("runtime", "int8", 10, 1.1, -4.2, -0.3),
+            Error("code", "int8", 10, 8.2, -14.1, 7.3),
         ),
     ),
 )

@@ -19,7 +19,7 @@ CONVENTIONS.add(
             Error("runtime", "float32", 3, 0.0, 0.0, 0.0),
             Error("code", "float32", 3, 3.8, -10.4, -3.8),
             Error("activations", "int8", 12, 0.0, -26.7, 0.0),
-            Error("runtime", "int8", 12, 5.3, -9.0, 9.0),
+            Error("runtime", "int8", 12, 4.7, -9.0, 9.1),
             Error("code", "int8", 12, 4.1, -15.8, 14.7),
         ),
     ),

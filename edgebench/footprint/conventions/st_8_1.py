@@ -20,7 +20,7 @@ CONVENTIONS.add(
             Error("runtime", "float32", 6, 3.7, -1.5, 8.1),
             Error("code", "float32", 6, 2.3, -11.3, 2.1),
             Error("activations", "int8", 12, 0.1, -0.8, 21.9),
-            Error("runtime", "int8", 12, 5.3, -8.4, 9.1),
+            Error("runtime", "int8", 12, 5.1, -8.8, 8.8),
             Error("code", "int8", 12, 3.9, -10.6, 15.0),
         ),
     ),

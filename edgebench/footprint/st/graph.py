@@ -57,9 +57,29 @@ def with_shipped_constants(profile: Profile) -> Profile:
     """Return ``profile`` with the constants that the vendor's integer kernels ship.
 
     A dense layer without a bias gets one of 32 bits, of zeros; the one element of an elementwise
-    operand is stored once a node, in four bytes.
+    operand is stored once a node, in four bytes; data read with two scales are two arrays.
     """
-    return replace(profile, operators=tuple(_shipped(profile, one) for one in profile.operators))
+    shipped = tuple(_shipped(profile, one) for one in profile.operators)
+    return replace(profile, operators=_apart_by_scale(shipped))
+
+
+def _apart_by_scale(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
+    """Return ``operators`` with an array of its own for each scale that a constant is read with.
+
+    Tensors of the same bytes are one initializer in a converted file (the zero biases of
+    convolutions, mostly). With scales of their own they were tensors of their own, and a kernel
+    takes the data and the scale of its array together.
+    """
+    scales: dict[str, str] = {}
+    found = []
+    for operator in operators:
+        constants = []
+        for one in operator.constants:
+            scale = one.quantization.scale if one.quantization else None
+            shared = scale is None or scales.setdefault(one.name, scale) == scale
+            constants.append(one if shared else replace(one, name=f"{one.name}.{scale}"))
+        found.append(replace(operator, constants=tuple(constants)))
+    return tuple(found)
 
 
 def _shipped(profile: Profile, operator: Operator) -> Operator:

@@ -91,7 +91,7 @@ CUBE_7_3 = Version(
     scratch_above=False,
     code_float=CodeSize(6_920, 1.0, 586),
     code_integer=CodeSize(2_530, 1.0, 404, 7.75),
-    runtime=(149, 1.171),
+    runtime=(8, 1.179),
     integer_margins=Margins(1.2, scratch=1.0),
 )
 """STM32Cube.AI 7.3: 15 rows of the vendor's tables."""
@@ -103,7 +103,7 @@ CUBE_8_1 = Version(
     chains_stay=True,
     code_float=CodeSize(7_220, 1.0, 586),
     code_integer=CodeSize(13_310, 1.0, 310, 6.15),
-    runtime=(532, 1.013),
+    runtime=(420, 1.015),
     integer_margins=Margins(1.05),
 )
 """STM32Cube.AI 8.1: 18 rows, two generated networks."""
