@@ -179,6 +179,9 @@ def measure(
     )
     unknown = _without_rule(plan, rule)
     code, runtime = rule.code(plan), rule.runtime(plan)
+    if profile.unknown:  # what an operator without a rule needs cannot be promised
+        code, runtime = replace(code, upper=None), replace(runtime, upper=None)
+        memory = replace(memory, upper=None)
     found = Footprint(
         dtype=profile.dtype,
         convention=convention,

@@ -200,9 +200,9 @@ def test_an_integer_dense_layer_ships_a_bias() -> None:
 
 
 def test_a_bias_that_two_scales_read_is_two_arrays() -> None:
-    """A converter wrote the zero biases of two convolutions once: 64 x 4 B come back (MiniResNetV2).
+    """A converter wrote the zero biases of two convolutions once: 64 x 4 B come back.
 
-    Where both read them with one scale they are one tensor, and count once.
+    So it was with MiniResNetV2. Where both read them with one scale they are one tensor.
     """
     for scales, more in (("first", "first"), 0), (("first", "second"), 4 * 64):
         pad = Chain()

@@ -46,7 +46,10 @@ def macc(profile: Profile, operator: Operator) -> int | None:
     if operator.op == "Identity":  # a move that a plan of ours adds computes nothing
         return 0
     reduces = kind in ("reduce", "argmax")
-    factor = _INPUT_FACTORS.get(operator.op) if reduces else _output_factor(operator)
+    if kind == "resize":
+        factor = _interpolation_factor(profile, operator)
+    else:
+        factor = _INPUT_FACTORS.get(operator.op) if reduces else _output_factor(operator)
     elements = profile.tensors[(operator.inputs if reduces else operator.outputs)[0]].elements
     return None if factor is None else int(factor * elements)
 
@@ -60,13 +63,29 @@ def _output_factor(operator: Operator) -> float | None:
     return MEASURED.get(operator.op) or ASSUMED.get(operator.op)
 
 
+def _interpolation_factor(profile: Profile, operator: Operator) -> float | None:
+    """Return 2 weighted inputs an output element and resized axis; None where it is not linear."""
+    if not _interpolates(operator):
+        return None
+    before, after = (
+        profile.tensors[name].shape for name in (operator.inputs[0], operator.outputs[0])
+    )
+    return float(2 ** sum(old != new for old, new in zip(before, after, strict=False)))
+
+
 def _takes_nearest(operator: Operator) -> bool:
     return bool(operator.attributes.get("mode", "nearest") == "nearest")
 
 
+def _interpolates(operator: Operator) -> bool:
+    """Tell whether ``operator`` resizes linearly; opset 7 called that bilinear."""
+    return operator.kind == "resize" and operator.attributes.get("mode") in ("linear", "bilinear")
+
+
 def assumed(operator: Operator) -> bool:
     """Tell whether the complexity of ``operator`` rests on an assumption, not on a report."""
-    return operator.op in {*ASSUMED, *_ASSUMED_INPUT_FACTOR, *_ASSUMED_OTHERS}
+    listed = operator.op in {*ASSUMED, *_ASSUMED_INPUT_FACTOR, *_ASSUMED_OTHERS}
+    return listed or _interpolates(operator)
 
 
 def charged(profile: Profile, kernel: Kernel, operator: Operator) -> int | None:

@@ -62,15 +62,18 @@ def _upwards(figure: int, factor: float) -> Estimate:
 def _memory(plan: Schedule, version: Version) -> Memory:
     """Plan the arena, and the upper plan, in which no convolution grows into its input.
 
-    The upper plan is what the tools make with ``-O time``; the margins on it are stated in
-    `versions`, with the rows that they rest on.
+    The upper plan is what the tools make with ``-O time``, with room for kernels that no report
+    shows; the margins on it are stated in `versions`, with the rows that they rest on.
     """
     rules = _rules(plan, version)
     found = arena.overlapped(plan, rules)
     margins, largest = _margins(plan, version), max(rules.scratch.values(), default=0)
-    upper = (
-        found.peak if margins.growing else max(found.peak, arena.peak(plan, _still(plan, rules)))
-    )
+    upper, unsettled = found.peak, memory.unsettled(plan)
+    if not margins.growing:
+        upper = max(upper, arena.peak(plan, _still(plan, rules)))
+    if unsettled:
+        wide = {**rules.scratch, **unsettled}
+        upper = max(upper, arena.peak(plan, replace(rules, scratch=wide)))
     return Memory(found.peak, found, math.ceil(upper * margins.plan + largest * margins.scratch))
 
 

@@ -136,12 +136,14 @@ def _needs_padded_input(profile: Profile, operator: Operator) -> bool:
 def _padded(source: Tensor, operator: Operator) -> tuple[int, ...]:
     """Return the shape of the padded copy.
 
-    An explicit pad is what it says. For SAME padding the vendor's tools always add kernel - 1,
-    also where a stride of 2 on an even image needs one row less (seen in 8.0 to 9.0). A converter
-    writes SAME as pads whose end exceeds their start; ``own_pads`` are those without a merged Pad.
+    An explicit pad is what it says. For SAME padding the vendor's tools always add kernel - 1 (as
+    far as its dilation spreads it), also where a stride of 2 on an even image needs one row less
+    (seen in 8.0 to 9.0). A converter writes SAME as pads whose end exceeds their start;
+    ``own_pads`` are those without a merged Pad.
     """
     top, left, bottom, right = operator.attributes["pads"]
-    reach = [size - 1 for size in operator.attributes["kernel"]]
+    windows = zip(operator.attributes["kernel"], operator.attributes["dilations"], strict=True)
+    reach = [apart * (size - 1) for size, apart in windows]
     if str(operator.attributes.get("auto_pad", "")).startswith("SAME"):
         more = reach
     else:

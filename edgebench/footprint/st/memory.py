@@ -5,11 +5,18 @@ from __future__ import annotations
 from math import prod
 
 from edgebench.footprint.kernels import CONVOLUTIONS, Kernel, Schedule, image
+from edgebench.footprint.st.complexity import assumed
 from edgebench.footprint.st.versions import CORE_2, Version
 from edgebench.profiling import Operator, Profile
 
 MOST_PATCHES = 5_120
 """Bytes of input patches that a spatial integer kernel keeps at most."""
+
+
+_MOVES = frozenset({"alias", "pad", "concat", "slice", "gather", "copy", "transpose", "convert"})
+_INTEGER_KINDS = frozenset({"conv", "depthwise", "dense", "pool", "activation"})
+_INTEGER_OPERATORS = frozenset({"Add", "Sub", "Mul", "Min", "Max", "Sum", "Softmax"})
+"""What reports show in integers, beside moves; other operators may run in floats."""
 
 
 def scratches(plan: Schedule, version: Version) -> dict[int, int]:
@@ -86,6 +93,39 @@ def _integer_scratch(profile: Profile, operator: Operator, version: Version) -> 
         return 4 * patch + 10 * channels
     patches = min(2 * patch * channels, MOST_PATCHES)
     return 4 * patch + version.channel_scratch * channels + patches
+
+
+def unsettled(plan: Schedule) -> dict[int, int]:
+    """Return the bytes that steps may take beside their tensors where no report shows their kernel.
+
+    Their scratch is not known, and where the tools have no integer kernel they run in floats
+    between two conversions: room for what the step reads and writes, in floats. A transposed
+    convolution may be an ordinary one over a padded copy of its input with zeros in between.
+    """
+    found: dict[int, int] = {}
+    for step, kernel in enumerate(plan.kernels):
+        if _settled(plan.profile, kernel.main):
+            continue
+        tensors = [plan.profile.tensors[name] for name in (*kernel.main.inputs, kernel.output)]
+        found[step] = 4 * sum(one.elements for one in tensors)
+        if kernel.kind == "deconv":
+            height, width, _ = image(tensors[-1])
+            channels = image(tensors[0])[2]
+            reach = [size - 1 for size in (*kernel.main.attributes["kernel"], 1)]
+            copy = (height + reach[0]) * (width + reach[1]) * channels
+            found[step] = max(found[step], copy * (1 if tensors[0].quantized else 4))
+    return found
+
+
+def _settled(profile: Profile, operator: Operator) -> bool:
+    """Tell whether reports show the kernel that runs ``operator``, or it only moves elements."""
+    if operator.kind in _MOVES:
+        return True
+    if operator.kind == "resize":
+        return not assumed(operator)
+    if profile.is_quantized(operator):
+        return operator.kind in _INTEGER_KINDS or operator.op in _INTEGER_OPERATORS
+    return operator.kind in ("activation", "eltwise") or not assumed(operator)
 
 
 def reads_beyond(profile: Profile, kernel: Kernel) -> bool:

@@ -104,9 +104,12 @@ CUBE_8_1 = Version(
     code_float=CodeSize(7_220, 1.0, 586),
     code_integer=CodeSize(13_310, 1.0, 310, 6.15),
     runtime=(420, 1.015),
-    integer_margins=Margins(1.05),
+    integer_margins=Margins(1.12),
 )
-"""STM32Cube.AI 8.1: 18 rows, two generated networks."""
+"""STM32Cube.AI 8.1: 18 rows, two generated networks.
+
+SqueezeNet 1.1 at 224 x 224, printed as 842.06 KiB, needs 1.114 of the upper plan.
+"""
 CORE_2 = Version()
 """Core 1.0 to 2.2, which STM32Cube.AI 9 and 10 are built on: 13 rows of 10.0, 49 reports."""
 CORE_3 = Version(
