@@ -81,18 +81,21 @@ def lifetimes(plan: Schedule, extra: Mapping[str, int] | None = None) -> Lifetim
     return Lifetimes(first, last, sizes)
 
 
-def disjoint(plan: Schedule) -> Plan:
+def disjoint(plan: Schedule, scratch: Mapping[int, int]) -> Plan:
     """Plan like TFLite Micro: largest first, 16-byte alignment, nothing overlaps."""
-    return greedy_by_size(lifetimes(plan).buffers())
+    return greedy_by_size([*lifetimes(plan).buffers(), *_working(plan, scratch)])
 
 
 def static_buffers(plan: Schedule, scratch: Mapping[int, int]) -> Plan:
     """Plan like onnx2c: one static buffer a live tensor, the first free one reused."""
-    working = [
+    return unions([*lifetimes(plan).buffers(), *_working(plan, scratch)])
+
+
+def _working(plan: Schedule, scratch: Mapping[int, int]) -> list[Buffer]:
+    return [
         Buffer(f"{plan.kernels[step].name}.scratch", size, step, step, scratch=True)
         for step, size in scratch.items()
     ]
-    return unions([*lifetimes(plan).buffers(), *working])
 
 
 def least(plan: Schedule) -> tuple[int, bool]:

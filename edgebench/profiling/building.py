@@ -23,6 +23,8 @@ from edgebench.profiling.inference import Declared, output_types, type_name
 from edgebench.profiling.inputs import Shapes, read_inputs
 from edgebench.profiling.limits import MOST_OPERATORS, check_functions, check_names, check_shape
 
+_LITE = frozenset({"tflite", "tf2onnx"})
+"""Who writes the graphs of TFLite files: the reader of this room, and the usual converter."""
 _PASSED_ON = frozenset({"Identity", "Dropout"})
 
 
@@ -260,15 +262,16 @@ class _Builder:
             if needed.intersection(node.outputs):
                 needed.update(node.inputs)
                 kept.append(node)
-        name = self.model.graph.name
-        return Graph(
-            name,
+        found = Graph(
+            self.model.graph.name,
             self.values,
             self.declared,
             nodes=kept[::-1],
             inputs=self.inputs,
             outputs=outputs,
         )
+        found.lite = self.model.producer_name in _LITE
+        return found
 
 
 def _weight_axis(node: Node) -> int:

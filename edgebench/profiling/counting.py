@@ -14,6 +14,7 @@ from edgebench.profiling.graph import Graph, Node, Scale, Value
 from edgebench.profiling.layout import ALIASES
 from edgebench.profiling.operators import (
     BITS,
+    INTEGER_TYPES,
     Constant,
     Operator,
     Profile,
@@ -76,7 +77,19 @@ def profile_of(graph: Graph) -> Profile:
             _constant(graph, name, "output") for name in graph.outputs if graph.is_constant(name)
         ),
         input_types=dict(graph.input_types),
+        output_types=_output_types(graph),
+        lite=graph.lite,
     )
+
+
+def _output_types(graph: Graph) -> dict[str, str]:
+    """Return the types that the file gives to outputs which are integers here."""
+    pairs = zip(graph.outputs, graph.output_types, strict=False)
+    return {
+        name: declared
+        for name, declared in pairs
+        if declared == "float32" and graph.values[name].dtype in INTEGER_TYPES
+    }
 
 
 def _tensor(graph: Graph, name: str, scale: Scale | None = None) -> Tensor:

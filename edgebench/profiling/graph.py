@@ -149,10 +149,12 @@ class Graph:
         self.declared = declared
         self.inputs = list(inputs)
         self.input_types: dict[str, str] = {}  # in the file, of inputs that became integers
+        self.lite = False  # read from a TFLite file
         self.outputs: list[str] = []
         self._output_names: set[str] = set()
         for output in outputs:
             self.add_output(output)
+        self.output_types = [values[name].dtype for name in self.outputs]  # in the file
         self._nodes: dict[int, Node] = {}
         self._writers: dict[str, Node] = {}
         self._readers: dict[str, dict[int, Node]] = {}

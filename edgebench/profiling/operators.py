@@ -135,7 +135,9 @@ class Profile:
     ``unknown`` names the operators whose multiply-accumulates could not be counted; with any of
     them ``macs`` is a lower bound. ``constant_outputs`` are outputs that no operator computes:
     they ship like weights. ``input_types`` are the types that the file gives to inputs which it
-    quantizes first: here they are the integers, as on most devices.
+    quantizes first: here they are the integers, as on most devices; ``output_types`` are those of
+    outputs that it dequantizes last. ``lite`` tells that the file was a TFLite one, whose tools
+    keep these types.
     """
 
     name: str
@@ -146,6 +148,8 @@ class Profile:
     unknown: tuple[str, ...] = ()
     constant_outputs: tuple[Constant, ...] = ()
     input_types: Mapping[str, str] = field(default_factory=dict)
+    output_types: Mapping[str, str] = field(default_factory=dict)
+    lite: bool = False
 
     @cached_property
     def macs(self) -> int:

@@ -245,7 +245,7 @@ class GraphWriter:
             value_info=self.infos,
         )  # fmt: skip
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("tflite", 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        return helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="tflite")
 
 
 def first(shape: Sequence[int]) -> tuple[int, ...]:

@@ -71,6 +71,15 @@ def test_a_transposed_convolution_may_spread_its_input() -> None:
     assert found.activations_upper_bytes >= tensors + 4 * 64 * (32 + 8) ** 2
 
 
+def test_the_interpreter_keeps_sums_of_a_transposed_convolution() -> None:
+    """32 bits for each of 8,192 outputs, beside 2,048 B and 8,192 B; none for floats."""
+    found = measure(profile(upsampling("ConvTranspose", integer=True)), "tflm")
+    row = next(row for row in found.layers if row.op == "ConvTranspose")
+    assert (row.scratch_bytes, found.activations_bytes) == (4 * 8_192, 2_048 + 5 * 8_192)
+    floats = measure(profile(upsampling("ConvTranspose", integer=False)), "tflm")
+    assert not any(row.scratch_bytes for row in floats.layers)
+
+
 def test_a_linear_resize_weighs_two_inputs_an_axis() -> None:
     """Four an output element of an image; the provenance says that this is assumed."""
     found = measure(profile(upsampling("linear", integer=False)))
@@ -102,6 +111,45 @@ def test_the_copy_of_a_dilated_convolution() -> None:
     value = pad.conv8(pad.quantized("input"), 16, 16, (3, 3), **how)
     found = measure(profile(pad.model(value, shape=("N", 16, 16, 16))))
     assert [row.output_shape for row in found.layers if row.op == "Pad"] == [(1, 16, 22, 22)]
+
+
+def test_branches_of_floats_have_the_margin_of_joins() -> None:
+    """Float chains are equal to every print; one float network with joins was seen, so 12 %."""
+    pad = Sketchpad()
+    conv = pad.conv("input", 8, 3, pads=[1, 1, 1, 1])
+    chain = measure(profile(pad.model(conv)))
+    joined = measure(profile(pad.model(pad.add("Add", [conv, pad.conv(conv, 8, 8, 1)]))))
+    assert chain.activations_upper_bytes == -(-chain.activations_bytes * 102 // 100)
+    assert joined.activations_upper_bytes == -(-joined.activations_bytes * 112 // 100)
+
+
+def lite(*, integer_input: bool, tool: str) -> ModelProto:
+    """Return an integer layer of 2 x 96 x 96 x 4 as ``tool`` writes it, its input in floats."""
+    pad = QuantizedPad()
+    value = "input" if integer_input else pad.quantized("input")
+    model = pad.model(pad.conv8(value, 4, 4, (1, 1)), shape=("N", 4, 96, 96))
+    model.producer_name = tool
+    return model
+
+
+@pytest.mark.parametrize("name", VENDOR)
+def test_a_tflite_file_keeps_the_types_of_its_edges(name: str) -> None:
+    """Its float image lies beside the integers that it becomes; in ONNX both are integers."""
+    image = 4 * 96 * 96
+    plain = measure(profile(lite(integer_input=False, tool="pytorch")), name)
+    kept = measure(profile(lite(integer_input=False, tool="tf2onnx")), name)
+    assert plain.activations_bytes < 3 * image
+    assert 4 * image <= kept.activations_bytes <= 4 * image + 4
+    assert kept.layers[0].op == "QuantizeLinear"
+
+
+def test_a_float_output_may_be_converted() -> None:
+    """Behind the last layer: 4 B an element beside the integers, in the upper figure."""
+    pad = QuantizedPad()
+    out = pad.conv8(pad.quantized("input"), 64, 3, (1, 1))
+    found = measure(profile(pad.model(out, shape=("N", 3, 32, 32))))
+    assert found.activations_upper_bytes is not None
+    assert found.activations_bytes < 4 * 64 * 32 * 32 < found.activations_upper_bytes
 
 
 def squeezing(size: int) -> ModelProto:

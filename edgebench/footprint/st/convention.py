@@ -69,12 +69,15 @@ def _memory(plan: Schedule, version: Version) -> Memory:
     found = arena.overlapped(plan, rules)
     margins, largest = _margins(plan, version), max(rules.scratch.values(), default=0)
     upper, unsettled = found.peak, memory.unsettled(plan)
-    if not margins.growing:
-        upper = max(upper, arena.peak(plan, _still(plan, rules)))
-    if unsettled:
-        wide = {**rules.scratch, **unsettled}
-        upper = max(upper, arena.peak(plan, replace(rules, scratch=wide)))
-    return Memory(found.peak, found, math.ceil(upper * margins.plan + largest * margins.scratch))
+    if unsettled or not margins.growing:
+        wide = dict(rules.scratch)
+        for step, size in unsettled.items():
+            wide[step] = wide.get(step, 0) + size
+        wider = replace(rules, scratch=wide)
+        upper = max(upper, arena.peak(plan, wider if margins.growing else _still(plan, wider)))
+    joins = any(len(plan.reads(kernel)) > 1 for kernel in plan.kernels)
+    factor = margins.joined if joins and margins.joined is not None else margins.plan
+    return Memory(found.peak, found, math.ceil(upper * factor + largest * margins.scratch))
 
 
 def _still(plan: Schedule, rules: arena.Rules) -> arena.Rules:

@@ -96,18 +96,23 @@ def _integer_scratch(profile: Profile, operator: Operator, version: Version) -> 
 
 
 def unsettled(plan: Schedule) -> dict[int, int]:
-    """Return the bytes that steps may take beside their tensors where no report shows their kernel.
+    """Return the bytes that steps may take beside their tensors, where that is not settled.
 
-    Their scratch is not known, and where the tools have no integer kernel they run in floats
-    between two conversions: room for what the step reads and writes, in floats. A transposed
-    convolution may be an ordinary one over a padded copy of its input with zeros in between.
+    Where no report shows a kernel its scratch is not known, and without an integer kernel the
+    tools run it in floats between two conversions: room for what the step reads and writes, in
+    floats. A transposed convolution may be an ordinary one over a padded copy of its input with
+    zeros in between. An output that the file gives in floats may be converted to them.
     """
+    floats = {plan.memory(name) for name in plan.profile.output_types}
     found: dict[int, int] = {}
     for step, kernel in enumerate(plan.kernels):
+        leaving = floats.intersection(plan.writes(kernel))
+        if leaving:
+            found[step] = 4 * sum(plan.sizes[name] for name in leaving)
         if _settled(plan.profile, kernel.main):
             continue
         tensors = [plan.profile.tensors[name] for name in (*kernel.main.inputs, kernel.output)]
-        found[step] = 4 * sum(one.elements for one in tensors)
+        found[step] = found.get(step, 0) + 4 * sum(one.elements for one in tensors)
         if kernel.kind == "deconv":
             height, width, _ = image(tensors[-1])
             channels = image(tensors[0])[2]
