@@ -80,6 +80,19 @@ def test_the_interpreter_keeps_sums_of_a_transposed_convolution() -> None:
     assert not any(row.scratch_bytes for row in floats.layers)
 
 
+def test_the_interpreter_keeps_a_turned_factor() -> None:
+    """A product of two tensors has one of 64 x 32 floats transposed in the tail: 8,192 B."""
+    pad = Sketchpad()
+    rows = pad.add("Reshape", [pad.conv("input", 64, 3, 1), pad.data("rows", [1, 64, 32])])
+    turned = pad.add("Transpose", [rows], perm=[0, 2, 1])
+    product = profile(
+        pad.model(pad.add("MatMul", [turned, rows], "product"), shape=("N", 3, 4, 8))
+    )
+    plain = profile(pad.model(turned, shape=("N", 3, 4, 8)))
+    more = measure(product, "tflm").runtime_ram_bytes - measure(plain, "tflm").runtime_ram_bytes
+    assert more == 218 + 4 * 64 * 32
+
+
 def test_a_linear_resize_weighs_two_inputs_an_axis() -> None:
     """Four an output element of an image; the provenance says that this is assumed."""
     found = measure(profile(upsampling("linear", integer=False)))

@@ -80,8 +80,19 @@ def tail_features(plan: Schedule) -> tuple[int, int, int]:
     return 1, len(plan.kernels), channels
 
 
+def _turned(plan: Schedule) -> int:
+    """Return the bytes of the second factors that products of two tensors keep, transposed.
+
+    ``kernels/batch_matmul.cc`` allocates them for good, unless the file has them transposed.
+    """
+    tensors = plan.profile.tensors
+    return sum(
+        tensors[kernel.main.inputs[-1]].bytes for kernel in plan.kernels if kernel.kind == "matmul"
+    )
+
+
 def _tail(plan: Schedule) -> Estimate:
-    size = sum(a * b for a, b in zip(TAIL, tail_features(plan), strict=True))
+    size = sum(a * b for a, b in zip(TAIL, tail_features(plan), strict=True)) + _turned(plan)
     return Estimate(round(size), math.ceil(size * TAIL_MARGIN))
 
 
