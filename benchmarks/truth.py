@@ -4,8 +4,9 @@ Run: python benchmarks/truth.py MODELS ROWS [--single] [--state]
 
 MODELS is the folder with the unpacked ``zoo/models.tar.xz``, ROWS its ``rows.json``. Prints, by
 tool version and precision, weights, activations, runtime RAM and code against the vendor's print,
-the TFLite Micro arenas, the verdicts on every listed board, and what was fitted again with each
-network left out in turn. ``--state`` prints the errors in the form that the conventions state them.
+the TFLite Micro arenas, the verdicts on every listed board, what was fitted again with each network
+left out in turn, and prints of the same networks at other sizes. ``--state`` prints the errors in
+the form that the conventions state them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from other_sizes import other_sizes
 from scipy.optimize import nnls
 
 from edgebench.footprint import CONVENTIONS, TARGETS, Footprint, Target, measure
@@ -344,6 +346,7 @@ def main() -> None:
             ),
         ),
         ("Fitted again with each network left out", fits(found, measured)),
+        ("int8 activations of the same networks at other sizes", other_sizes(options.models)),
     ]
     if options.single:
         tables.insert(0, ("As printed / ours / upper", single_rows(found)))

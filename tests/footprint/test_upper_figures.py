@@ -85,9 +85,7 @@ def test_the_interpreter_keeps_a_turned_factor() -> None:
     pad = Sketchpad()
     rows = pad.add("Reshape", [pad.conv("input", 64, 3, 1), pad.data("rows", [1, 64, 32])])
     turned = pad.add("Transpose", [rows], perm=[0, 2, 1])
-    product = profile(
-        pad.model(pad.add("MatMul", [turned, rows], "product"), shape=("N", 3, 4, 8))
-    )
+    product = profile(pad.model(pad.add("MatMul", [turned, rows], "product"), shape=("N", 3, 4, 8)))
     plain = profile(pad.model(turned, shape=("N", 3, 4, 8)))
     more = measure(product, "tflm").runtime_ram_bytes - measure(plain, "tflm").runtime_ram_bytes
     assert more == 218 + 4 * 64 * 32
