@@ -111,7 +111,7 @@ CUBE_8_1 = Version(
 )
 """STM32Cube.AI 8.1: 18 rows, two generated networks.
 
-SqueezeNet 1.1 at 224 x 224, printed as 842.06 KiB, needs 1.114 of the upper plan, and the rows 1.01.
+SqueezeNet 1.1 at 224 x 224, printed as 842.06 KiB, needs 1.114 of the upper plan, the rows 1.01.
 """
 CORE_2 = Version()
 """Core 1.0 to 2.2, which STM32Cube.AI 9 and 10 are built on: 13 rows of 10.0, 49 reports."""
