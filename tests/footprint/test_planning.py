@@ -185,6 +185,18 @@ def test_many_branches_end_in_a_bound_that_says_so() -> None:
     assert (peak, exact) == (120, False)
 
 
+def test_thousands_of_branches_end_in_time() -> None:
+    """2,000 chains of four steps: what may run next is much, so the search ends sooner."""
+    steps = [Step(("t0",), (f"a{i}",)) for i in range(2_000)]
+    for before, after in ("ab", "bc", "cd"):
+        steps += [Step((f"{before}{i}",), (f"{after}{i}",)) for i in range(2_000)]
+    steps.append(Step(tuple(f"d{i}" for i in range(2_000)), ("out",)))
+    sizes = {name: 3 for step in steps for name in step.writes} | {"t0": 1}
+    begin = time.process_time()
+    assert least_peak(steps, sizes, ["t0"], ["out"]) == (6_000, False)
+    assert time.process_time() - begin < 3
+
+
 @pytest.mark.parametrize(("count", "seconds"), [(100, 1.0), (1000, 10.0)])
 def test_planning_takes_seconds_at_most(count: int, seconds: float) -> None:
     """A residual network of many operators is planned in the time that is promised."""

@@ -14,6 +14,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 MOST_STATES = 20_000  # sets of finished steps that the exact search may visit
+MOST_CHOICES = 5_000_000  # steps that might run next, over all of these sets
 MOST_CROSSING = 1_000  # steps of a graph whose crossing tensors are worth their quadratic time
 
 
@@ -34,7 +35,8 @@ def least_peak(
     """Return the bytes that every schedule of ``steps`` needs, and whether some schedule meets it.
 
     The exact search walks the sets of finished steps, the cheapest peak first; where they are more
-    than ``MOST_STATES`` the answer is a lower bound: what any order holds before, or after, a step.
+    than ``MOST_STATES``, or the choices in them than ``MOST_CHOICES``, the answer is a lower bound:
+    what any order holds before, or after, a step.
     """
     exact = _exact(steps, sizes, inputs, outputs)
     if exact is not None:
@@ -60,6 +62,7 @@ def _exact(
     everything = (1 << len(steps)) - 1
     best = {start.done: start.held}
     queue = [(start.held, 0, 0, start)]
+    choices = 0
     while queue:
         peak, _, _, state = heapq.heappop(queue)
         if state.done == everything:
@@ -71,7 +74,8 @@ def _exact(
             held = state.held + graph.change(done, index)
             cost = max(peak, held)
             if cost < best.get(done, cost + 1):
-                if len(best) > MOST_STATES:
+                choices += len(state.ready)
+                if len(best) > MOST_STATES or choices > MOST_CHOICES:
                     return None
                 best[done] = cost
                 after = _State(done, graph.ready(state, index, done), held)
