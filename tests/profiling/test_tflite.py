@@ -87,6 +87,7 @@ def test_the_rows_are_named_as_the_file_names_its_tensors() -> None:
     found = profile(written(floats()))
     rows = {row.outputs[0]: row for row in found.operators}
     assert [row.op for row in rows.values()][:2] == ["Conv", "Clip"]
+    assert found.lite
     assert found.inputs == ("x",)
     assert found.outputs == ("y",)
     assert found.tensors["c"].shape == (1, 6, 2, 2)
