@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from edgebench.search import Observer
     from edgebench.space import Sweep
 
+AGAIN_SECONDS = 0.02
+"""After which an interrupt that Python dropped is raised again."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 WHERE = (
@@ -89,7 +91,7 @@ def watched(quiet: bool) -> Iterator[Observer]:
     from edgebench.cli._progress import shown
 
     try:
-        with _interruptible(), shown(quiet) as observe:
+        with interruptible(), shown(quiet) as observe:
             yield observe
     except KeyboardInterrupt as cut:
         number = cut.args[0] if cut.args else signal.SIGINT
@@ -119,18 +121,40 @@ def show(record: StudyRecord, format_: str, units: str, tracking_uri: str) -> No
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into KeyboardInterrupt; what follows must not cut it off."""
+def interruptible() -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into KeyboardInterrupt; what follows must not cut it off.
+
+    Python drops what is raised in a destructor or a weak reference's callback. An interrupt that
+    fell into one is raised again a moment later: else the command would go on, deaf to signals.
+    """
     signals = (signal.SIGINT, signal.SIGTERM)
+    hook = sys.unraisablehook
+
+    caught: list[int] = []
 
     def interrupt(number: int, _frame: object) -> None:
         for one in signals:
             signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt(number)
 
+    def alarm(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt(*caught[:1])
+
+    def dropped(unraisable: sys.UnraisableHookArgs) -> None:
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            hook(unraisable)
+            return
+        caught.extend(unraisable.exc_value.args)
+        signal.signal(signal.SIGALRM, alarm)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+
     before = {one: signal.signal(one, interrupt) for one in signals}
+    sys.unraisablehook = dropped
     try:
         yield
     finally:
+        sys.unraisablehook = hook
+        if signal.getsignal(signal.SIGALRM) is alarm:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for one, handler in before.items():
             signal.signal(one, handler)

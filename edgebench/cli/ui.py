@@ -11,12 +11,13 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from subprocess import Popen, TimeoutExpired
 from typing import IO
 
 import click
 
+from edgebench.cli._running import interruptible
 from edgebench.errors import EdgebenchError
 
 PATIENCE = 90  # seconds until the server must answer; it takes 7 to 9 on two cores
@@ -45,7 +46,7 @@ def command(
     links = _links(study, base, store)
     if _listening(base):
         raise EdgebenchError(f"port {port} of {host} is taken; choose another with --port")
-    with tempfile.TemporaryFile() as log, _interruptible():
+    with tempfile.TemporaryFile() as log, interruptible():
         server = _start(host, port, store, log)
         try:
             _await(server, base, log)
@@ -118,20 +119,6 @@ def _listening(base: str) -> bool:
     with socket.socket() as probe:
         probe.settimeout(2)
         return probe.connect_ex((address.hostname, address.port)) == 0
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the command as Ctrl-C does, so that no server is left behind."""
-
-    def interrupt(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _stop(server: Popen[bytes]) -> None:
