@@ -20,7 +20,7 @@ ENVIRONMENT = ROOT / ".venv"
 PROGRAMS = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 COMMANDS = {
     "quickstart": [["edgebench", "sweep", "sweeps/quickstart.yaml"]],
-    "test": [["pytest", "-n", "3", "--dist", "loadfile"]],
+    "test": [["pytest", "-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]],
     "lint": [["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "--strict", "edgebench"]],
 }
 COMMANDS["gpu"] = [
