@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from edgebench.metrics import metric_of
 from edgebench.units import label
@@ -16,6 +18,45 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#0
 MARKS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":")
 WIDTH, HEIGHT = 6.6, 4.4  # inches of one panel alone
+DECADES = 100.0
+"""From this ratio of its ends on, a logarithmic axis is marked at powers of ten alone."""
+
+
+class LogTicks(LogLocator):
+    """Marks of a logarithmic axis: powers of ten, or 1, 2, 5 where it spans less than two."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        """Return the marks between two ends above 0."""
+        ratio = vmax / vmin if vmin > 0 else DECADES
+        between = (1, 2, 5) if ratio > 8 else range(1, 10)
+        self.set_params(subs=(1,) if ratio >= DECADES else between)
+        found: Sequence[float] = super().tick_values(vmin, vmax)
+        return found
+
+
+def logarithmic(axes: Axes, log: str) -> None:
+    """Make the axes named in ``log`` (``x``, ``y``, ``xy``, ``none``) logarithmic.
+
+    Numbers stand as they are where an axis spans less than two powers of ten, else as powers.
+    """
+    for name, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
+        if name in log:
+            before = axis.get_major_formatter()
+            axes.set(**{f"{name}scale": "log"})
+            axis.set_major_locator(LogTicks())
+            percent = isinstance(before, PercentFormatter)
+            axis.set_major_formatter(before if percent else FuncFormatter(_marks_of(axis)))
+            axis.set_minor_formatter(NullFormatter())
+
+
+def _marks_of(axis: Axis) -> Callable[[float, int | None], str]:
+    """Return what writes the marks of a logarithmic axis, by how far it spans when it is drawn."""
+
+    def written(value: float, _: int | None) -> str:
+        low, high = axis.get_view_interval()
+        return f"$10^{{{round(math.log10(value))}}}$" if high >= DECADES * low else f"{value:g}"
+
+    return written
 
 
 def canvas(width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]:

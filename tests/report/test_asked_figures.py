@@ -107,7 +107,7 @@ def test_a_line_averages_the_seeds_with_students_interval(record: StudyRecord) -
     assert (point["low"], point["high"]) == pytest.approx((0.31 - half, 0.31 + half))
     assert point["runs"] == 2
     [axes] = picture.figure.axes
-    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "model.init_scale")
+    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "init scale")
     assert [row["model.init_scale"] for row in picture.rows[:2]] == [0.01, 0.1]  # in order
     said = picture.figure.legends[0].get_title().get_text()
     assert said == "model.norm; means of up to 2 runs, over train.seed; bars: 95 % interval"

@@ -12,6 +12,7 @@ from report_studies import pruned, quantized, reference, synthetic
 
 from edgebench.record import Objective, StudyRecord
 from edgebench.report import Board
+from edgebench.report.canvas import canvas, logarithmic
 from edgebench.report.front import front, progress
 from edgebench.report.plots import (
     COLOURS,
@@ -175,3 +176,30 @@ def test_the_title_of_filters_is_whole(count: int) -> None:
     assert (
         " ".join(figure.texts[0].get_text().split()) == f"{row.name}: first layer, {count} filters"
     )
+
+
+@pytest.mark.parametrize(
+    ("ends", "marks"),
+    [
+        ((50, 500), ["50", "100", "200", "500"]),
+        ((2, 9), ["2", "3", "4", "5", "6", "7", "8", "9"]),
+        ((1e-4, 1), [f"$10^{{{power}}}$" for power in range(-4, 1)]),
+    ],
+)
+def test_a_logarithmic_axis_is_marked_as_its_span_asks_for(
+    ends: tuple[float, float], marks: list[str]
+) -> None:
+    """No two labels in the room of one: powers of ten over decades, plain numbers within two."""
+    figure, axes = canvas()
+    axes.plot(ends, [1, 2])
+    logarithmic(axes, "x")
+    axes.set_xlim(*ends)
+    figure.canvas.draw()
+    low, high = ends
+    shown = [
+        label.get_text()
+        for label, place in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
+        if low <= place <= high
+    ]
+    assert shown == marks
+    assert axes.get_yscale() == "linear"

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from edgebench.record import Row, StudyRecord
 from edgebench.report.asked import FIGURE_KINDS, Axes, Log, Picture, Series
-from edgebench.report.canvas import canvas, legend_below, metric_axis, style
+from edgebench.report.canvas import canvas, legend_below, logarithmic, metric_axis, style
 from edgebench.report.grouping import Key, grouped, legend_title, listed, named, series_of
 
 Band = tuple[list[float], list[float], list[float]]
@@ -55,8 +55,7 @@ def band(
         ]
     metric_axis(panel, y)
     panel.set_xlabel("step" if "." in y else "epoch")
-    panel.set_xscale("log" if "x" in log else "linear")
-    panel.set_yscale("log" if "y" in log else "linear")
+    logarithmic(panel, log)
     figure.suptitle(title, fontsize=11)
     legend_below(figure, panel, legend_title(axes, _narrower(bands, axes)))
     return Picture(figure, rows)

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from edgebench.record import Row, StudyRecord
 from edgebench.report.asked import FIGURE_KINDS, Axes, Log, Picture, SeriesList
-from edgebench.report.canvas import legend_below, metric_axis, panels, style
+from edgebench.report.canvas import legend_below, logarithmic, metric_axis, panels, style
 from edgebench.report.grouping import (
     averaged,
     grouped,
@@ -66,10 +66,7 @@ def curves(
         metric_axis(panel, name)
         panel.set_xlabel(_unit(name))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if "x" in log:
-            panel.set_xscale("log")
-        if "y" in log:
-            panel.set_yscale("log")
+        logarithmic(panel, log)
     note = averaged(record, axes).replace("bars", "shade")
     figure.suptitle(title, fontsize=11)
     if axes or note:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes as Panel
 
 from edgebench.record import Row, Scalar, StudyRecord
 from edgebench.report.asked import FIGURE_KINDS, Axes, Axis, Epoch, Log, Metrics, Picture
-from edgebench.report.canvas import legend_below, metric_axis, panels, style
+from edgebench.report.canvas import legend_below, logarithmic, metric_axis, panels, style
 from edgebench.report.grouping import (
     averaged,
     grouped,
@@ -58,7 +58,7 @@ def line(
             ]  # fmt: skip
         metric_axis(panel, metric)
         _scales(panel, places, log)
-        panel.set_xlabel(x)
+        panel.set_xlabel(x.rpartition(".")[2].replace("_", " "))
     note = averaged(record, [*axes, x])
     figure.suptitle(title, fontsize=11)
     if axes or note:
@@ -116,6 +116,5 @@ def _scales(panel: Panel, places: dict[Scalar | None, float], log: Log) -> None:
             fontsize=8,
         )  # fmt: skip
     elif "x" in log and min(places.values()) > 0:
-        panel.set_xscale("log")
-    if "y" in log:
-        panel.set_yscale("log")
+        logarithmic(panel, "x")
+    logarithmic(panel, log.replace("x", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgebench.record import StudyRecord
 from edgebench.report.asked import FIGURE_KINDS, Axes, Epoch, Log, Metric, Picture
-from edgebench.report.canvas import canvas, legend_below, metric_axis, style
+from edgebench.report.canvas import canvas, legend_below, logarithmic, metric_axis, style
 from edgebench.report.grouping import grouped, legend_title, listed, named, value_of
 from edgebench.units import label
 
@@ -40,8 +40,7 @@ def scatter(
         return None
     metric_axis(panel, y)
     panel.set_xlabel(label(x))
-    panel.set_xscale("log" if "x" in log else "linear")
-    panel.set_yscale("log" if "y" in log else "linear")
+    logarithmic(panel, log)
     figure.suptitle(title, fontsize=11)
     if axes:
         legend_below(figure, panel, legend_title(axes))
