@@ -161,8 +161,10 @@ def test_one_verdict_from_the_sweep_to_the_hand_over(tmp_path: Path) -> None:
     for model in ("parts:best", "handover/", "handover/model.int8.onnx", best["run_id"]):
         [fit] = json.loads(run("fit", model, "--target", BOARD, "--format", "json").stdout)
         assert (fit["fits"], fit["verdict"]) == (True, "fits")
-        assert fit["flash left"] == board.free_flash_bytes - figures["footprint/rom_bytes_int8"]
-        assert fit["RAM left"] == board.free_ram_bytes - figures["footprint/ram_bytes_int8"]
+        assert (
+            fit["flash left"] == board.free_flash_bytes - figures["footprint/rom_upper_bytes_int8"]
+        )
+        assert fit["RAM left"] == board.free_ram_bytes - figures["footprint/ram_upper_bytes_int8"]
         words = ("--target", BOARD, "--format", "json")
         profiled = json.loads(run("profile", model, *words).stdout)
         assert profiled["dtype"] == "int8"

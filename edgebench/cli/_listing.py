@@ -37,9 +37,12 @@ def _kinds(of: Any) -> list[type]:
     return [found] if isinstance(found, type) else []
 
 
+MUST = "must be given"
+
+
 def default_of(option: Option) -> object:
-    """Return an option's default; None where it must be given."""
-    return None if option.default is inspect.Parameter.empty else option.default
+    """Return an option's default, or `MUST`; None is a default too."""
+    return MUST if option.default is inspect.Parameter.empty else option.default
 
 
 def values_of(option: Option) -> str:

@@ -43,7 +43,11 @@ def command(
     allow_unknown: bool,
     **which: Any,
 ) -> int:
-    """Check MODEL (a file, a run or a family) against the boards, the smallest first."""
+    """Check MODEL (a file, a run or a family) against the boards, the smallest first.
+
+    What is left is what the upper figures leave, where there are some: they decide the verdict.
+    """
+    from edgebench.cli._listing import width
     from edgebench.footprint import (
         CONVENTIONS,
         TARGETS,
@@ -67,10 +71,10 @@ def command(
             "target": board.name,
             "fits": fit.fits,
             "verdict": fit.verdict.value,
-            "flash left": Bytes(fit.rom_margin_bytes),
-            "flash left, %": fit.rom_margin_percent,
-            "RAM left": Bytes(fit.ram_margin_bytes),
-            "RAM left, %": fit.ram_margin_percent,
+            **_left(
+                "flash", board.free_flash_bytes, fit.rom_margin_bytes, fit.rom_upper_margin_bytes
+            ),
+            **_left("RAM", board.free_ram_bytes, fit.ram_margin_bytes, fit.ram_upper_margin_bytes),
             "first limit": fit.limit,
             "latency": _latency(estimate(found, board, convention)),
             "reason": fit.reason,
@@ -79,13 +83,20 @@ def command(
     ]
     if format_ in ("table", "markdown"):
         rows = [{k: v for k, v in row.items() if k not in ("fits", "reason")} for row in rows]
-    click.echo(render(rows, format_, units=units), nl=False)
+    click.echo(render(rows, format_, units=units, width=width()), nl=False)
     sizes = ", ".join(
         f"{name} {Bytes(size).text(units)}"
         for name, size in (("ROM", footprint.rom_bytes), ("RAM", footprint.ram_bytes))
     )
     click.echo(f"{model}: {sizes}; {footprint.provenance}", err=True)
     return 1 if targets and not all(fit.fits for fit in fits) else 0
+
+
+def _left(memory: str, free: int, estimate: int, upper: int | None) -> dict[str, object]:
+    """Return the columns of what is left of a memory, by the upper figure where there is one."""
+    left = estimate if upper is None else upper
+    share = round(100 * left / free, 2) if free else -100.0
+    return {f"{memory} left": Bytes(left), f"{memory} left, %": share}
 
 
 def _latency(found: Latency | NoLatency) -> Milliseconds | None:

@@ -11,7 +11,7 @@ from edgebench.units import FORMATS
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="table")
 def command(*, format_: str) -> None:
     """List the model families with their options; `options model` has those of their choices."""
-    from edgebench.cli._listing import about, default_of, type_of, values_of, width
+    from edgebench.cli._listing import about, about_option, default_of, type_of, values_of, width
     from edgebench.models import MODELS
     from edgebench.registry import options
     from edgebench.report import render
@@ -23,7 +23,7 @@ def command(*, format_: str) -> None:
             "type": type_of(option),
             "values": values_of(option),
             "default": default_of(option),
-            "about": about(family),
+            "about": about_option(family, option.name) or about(family),
         }
         for name, family in MODELS.items()
         for option in options(family).values()

@@ -65,7 +65,7 @@ def file_keys() -> Iterator[dict[str, Any]]:
             "type": type_of(option),
             "choices": list(members.get(option.name, option.choices())),
             "bounds": option.bounds,
-            "default": "" if default is None else default,
+            "default": default,
             "of": {},
             "about": about_option(Header, option.name),
         }
@@ -94,17 +94,26 @@ def figure_options() -> Iterator[dict[str, Any]]:
 
     The type of an option that names an axis, a metric or a series says so.
     """
-    from edgebench.cli._listing import about_option, default_of, type_of
+    from edgebench.cli._listing import MUST, about_option, default_of, type_of
+    from edgebench.metrics import METRICS as TABLE
     from edgebench.registry import options
     from edgebench.report import FIGURE_KINDS, Names
+    from edgebench.space import FIGURE_KEYS
 
+    kinds = list(FIGURE_KINDS)
+    for name, said in FIGURE_KEYS.items():
+        yield {"axis": f"{FIGURES}.{name}", "type": "choice" if name == "kind" else "text",
+               "choices": kinds if name == "kind" else [], "bounds": "",
+               "default": MUST if name in ("name", "kind") else "",
+               "of": {f"{FIGURES}.kind": kinds}, "about": said}  # fmt: skip
+    epochs = [metric.name for metric in TABLE.values() if metric.per_epoch]
     for kind, draw in FIGURE_KINDS.items():
         for option in options(draw).values():
             named = [one.value for one in option.type_metadata if isinstance(one, Names)]
             yield {
                 "axis": f"{FIGURES}.{option.name}",
                 "type": "".join(named) or type_of(option),
-                "choices": list(option.choices()),
+                "choices": epochs if Names.SERIES.value in named else list(option.choices()),
                 "bounds": option.bounds,
                 "default": default_of(option),
                 "of": {f"{FIGURES}.kind": [kind]},
@@ -159,7 +168,7 @@ def _flat(row: dict[str, Any]) -> dict[str, object]:
         "axis": row["axis"],
         "type": row["type"],
         "values": ", ".join(map(str, row["choices"])) or row["bounds"],
-        "default": "must be given" if default is None else str(default),
+        "default": "none" if default is None else str(default),
         "of": "; ".join(owners),
         "about": row["about"],
     }

@@ -74,6 +74,6 @@ def as_yaml(board: Target) -> str:
     for field in fields(board):
         value = getattr(board, field.name)
         line = f"{field.name}: {json.dumps(list(value) if isinstance(value, tuple) else value)}"
-        unstated = not value and value == field.default
+        unstated = field.name == "name" or (not value and value == field.default)
         lines += [f"# {about_option(type(board), field.name)}", f"# {line}" if unstated else line]
     return "\n".join(lines) + "\n"

@@ -28,14 +28,14 @@ TEST_SHARE = 5  # where the folder has no test part, every fifth image of a clas
 
 @DATASETS.register
 def folder(location: str, data_dir: Path, skip_broken: bool) -> Source:
-    """Read ``train/<class>/*`` and ``test/<class>/*`` under ``folder:PATH``.
+    """Read class folders of ``folder:PATH``, resized where it ends in ``@3x64x64``.
 
-    Without ``train`` and ``test``, the class folders stand in PATH itself and every fifth image
-    of a class is kept for the test. Images must share one size, or ``folder:PATH@3x64x64`` asks
-    for channels (3 colour, 1 grey), height and width. They are turned as their EXIF data say.
-    Files that are no images are counted; broken images are a mistake, all named at once, or with
-    ``skip_broken`` left out and recorded. The decoded images are cached in ``data_dir``, keyed by
-    the names, sizes and times of the files.
+    They are ``PATH/train/<class>/*`` and ``PATH/test/<class>/*``; without ``train`` and ``test``,
+    ``PATH/<class>/*``, and every fifth image of a class is kept for the test. Images must share one
+    size unless they are resized, to channels (3 colour, 1 grey), height and width. They are turned
+    as their EXIF data say. Files that are no images are counted; broken images are a mistake, all
+    named at once, or with ``skip_broken`` left out and recorded. The decoded images are cached in
+    ``data_dir``, keyed by the names, sizes and times of the files.
 
     Raises:
         EdgebenchError: No class folders, a class without images, classes that differ, images of

@@ -39,7 +39,8 @@ class DataOptions:
             of the training images; ``none`` leaves pixels at 0..1. ``mean_image`` takes off the
             mean of each pixel instead, ``zca`` whitens (see `edgebench.data.normalization`): both
             divide by the deviation first, and are a layer of the model.
-        resolution: Height and width that all images are resized to; None leaves them as they are.
+        resolution: Height and width that images of one size are resized to (a folder of several
+            sizes: ``folder:PATH@3x64x64``); None leaves them as they are.
         crop: Height and width of what the network sees: a random part of each image in training,
             its centre elsewhere; None is the whole image.
         skip_broken: Go on without images of a folder that cannot be read, and record which.

@@ -30,7 +30,7 @@ class Target:
     change them by a factor of two.
 
     Attributes:
-        name: As the commands know it; of a file, its own name.
+        name: As tables show it; without one, the file's own name.
         flash_bytes: All flash, in bytes.
         ram_bytes: The largest contiguous block of RAM, in bytes.
         reserve_flash_bytes: Flash that the application keeps for itself.

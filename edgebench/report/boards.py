@@ -112,8 +112,8 @@ def fit_matrix(record: StudyRecord, boards: Sequence[Board]) -> list[dict[str, o
     return [
         {
             "board": board.name,
-            "flash left": Bytes(board.flash_bytes),
-            "RAM left": Bytes(board.ram_bytes),
+            "free flash": Bytes(board.flash_bytes),
+            "free RAM": Bytes(board.ram_bytes),
             **{row.name: _margin(row, board, record.dtype) for row in members},
         }
         for board in boards

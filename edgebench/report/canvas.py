@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -11,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from edgebench.metrics import metric_of
-from edgebench.units import label
+from edgebench.units import label, quantity, text
 
 # Okabe and Ito's palette, with a mark and a dash for each, so that grey print tells them apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
@@ -28,7 +30,7 @@ class LogTicks(LogLocator):
     def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
         """Return the marks between two ends above 0."""
         ratio = vmax / vmin if vmin > 0 else DECADES
-        between = (1, 2, 5) if ratio > 8 else range(1, 10)
+        between = (1, 2, 5) if ratio > 8 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
         self.set_params(subs=(1,) if ratio >= DECADES else between)
         found: Sequence[float] = super().tick_values(vmin, vmax)
         return found
@@ -44,8 +46,8 @@ def logarithmic(axes: Axes, log: str) -> None:
             before = axis.get_major_formatter()
             axes.set(**{f"{name}scale": "log"})
             axis.set_major_locator(LogTicks())
-            percent = isinstance(before, PercentFormatter)
-            axis.set_major_formatter(before if percent else FuncFormatter(_marks_of(axis)))
+            ours = isinstance(before, PercentFormatter | FuncFormatter)  # a unit's
+            axis.set_major_formatter(before if ours else FuncFormatter(_marks_of(axis)))
             axis.set_minor_formatter(NullFormatter())
 
 
@@ -85,12 +87,23 @@ def style(index: int) -> tuple[str, str, str]:
     return COLOURS[index % len(COLOURS)], MARKS[index % len(MARKS)], DASHES[turn % len(DASHES)]
 
 
-def metric_axis(axes: Axes, name: str) -> None:
-    """Label the upright axis by a metric, in its unit, or by a series of an analysis."""
-    if metric_of(name).unit == "share":
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+def metric_axis(axes: Axes, name: str, which: Literal["x", "y"] = "y") -> None:
+    """Label an axis by a metric, in its unit, or by a series of an analysis."""
+    axis, unit = (axes.xaxis if which == "x" else axes.yaxis), metric_of(name).unit
+    if unit == "share":
+        axis.set_major_formatter(PercentFormatter(1))
+    elif unit != "number":
+        axis.set_major_formatter(FuncFormatter(lambda value, _: short(name, value)))
     _, dot, series = name.partition(".")
-    axes.set_ylabel(series.removesuffix("_min").replace("_", " ") if dot else label(name))
+    said = series.removesuffix("_min").replace("_", " ") if dot else label(name)
+    axes.set(**{f"{which}label": said})
+
+
+def short(metric: str, value: float) -> str:
+    """Write a round value of a metric in its unit, without empty decimals."""
+    return re.sub(
+        r"\.(\d*?)0+(?=\D|$)", lambda m: f".{m[1]}" if m[1] else "", text(quantity(metric, value))
+    )
 
 
 def legend_below(figure: Figure, axes: Axes, title: str = "") -> None:

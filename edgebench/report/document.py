@@ -93,12 +93,14 @@ def notes(record: StudyRecord) -> list[str]:
     if record.budget:
         bounds = limited(record.budget)
         board = f" of {record.target}" if record.target else ""
-        said = (f"{estimated(one).title} {most} {one.sign}".strip() for one, most in bounds)
+        said = (f"{estimated(one).title} {most:,} {one.sign}".strip() for one, most in bounds)
         judged = "; judged by the upper figures" if any(one.estimate for one, _ in bounds) else ""
         lines.append(f"Budget{board}: {', '.join(said)}{judged}.")
     if record.convention or record.provenance:
         int8 = record.provenance_int8 if record.dtype == "int8" else ""
-        parts = [part for part in (int8 or record.provenance, record.convention) if part]
+        source = int8 or record.provenance
+        named = f"({record.convention}:" in source  # a provenance names its convention
+        parts = [part for part in (source, "" if named else record.convention) if part]
         lines.append(f"Footprints: {'; '.join(parts)}.")
     if both_recorded(record):
         other = "float32" if record.dtype == "int8" else "int8"

@@ -14,21 +14,18 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
-    FuncFormatter,
-    LogLocator,
     MaxNLocator,
-    NullFormatter,
     PercentFormatter,
 )
 
 from edgebench.metrics import Dtype, charted, deciding, metric_of
 from edgebench.record import Objective, Row, State, StudyRecord
 from edgebench.report.boards import Board
-from edgebench.report.canvas import COLOURS, DASHES, MARKS, canvas
+from edgebench.report.canvas import COLOURS, DASHES, MARKS, canvas, logarithmic, metric_axis
 from edgebench.report.front import front, progress, ranked
 from edgebench.report.intervals import wilson
 from edgebench.report.rows import images_behind, metrics_shown
-from edgebench.units import label, quantity, text
+from edgebench.units import label
 
 LIMIT = "#a63c06"
 
@@ -65,7 +62,8 @@ def trade_off(record: StudyRecord, metric: str, boards: Sequence[Board] = ()) ->
     goals = (Objective(metric, "minimize"), Objective(accuracy, "maximize"))
     steps = sorted(front(rows, goals), key=lambda row: (row.metrics[metric], row.trial))
     x, y = _columns(steps, metric, accuracy)
-    axes.step(x, y, where="post", color="#5b6b7a", lw=1.2, ls=":", label="front of the two")
+    if len(steps) > 1:
+        axes.step(x, y, where="post", color="#5b6b7a", lw=1.2, ls=":", label="front of the two")
     members = [row for row in front(record.rows, record.objectives) if row in rows]
     x, y = _columns(members, metric, accuracy)
     axes.scatter(x, y, s=90, facecolor="none", edgecolor="black", label="study's front", zorder=4)
@@ -73,10 +71,10 @@ def trade_off(record: StudyRecord, metric: str, boards: Sequence[Board] = ()) ->
         ends = np.array([wilson(value, images) for value in y]).reshape(-1, 2).T
         axes.errorbar(x, y, abs(ends - y), fmt="none", ecolor="#5b6b7a", lw=0.8, capsize=2)
     axes.margins(y=0.12)  # room for the names of the limits
+    metric_axis(axes, metric, "x")
     if rows:
-        axes.set_xscale("log")
+        logarithmic(axes, "x")
     _limits(axes, record, metric, boards)
-    _cost_axis(axes, metric)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set(ylabel=label(accuracy), title=f"{record.study}: {label(accuracy)} and {label(metric)}")
     figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
@@ -230,15 +228,3 @@ def _limits(axes: Axes, record: StudyRecord, metric: str, boards: Sequence[Board
 def _left(board: Board, metric: str) -> int | None:
     left = {"flash": board.flash_bytes, "ram": board.ram_bytes}
     return left.get(metric_of(metric).memory or "")
-
-
-def _cost_axis(axes: Axes, metric: str) -> None:
-    low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(metric, value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(label(metric))
-
-
-def _short(metric: str, value: float) -> str:
-    return text(quantity(metric, value)).replace(".00", "")

@@ -31,8 +31,9 @@ def render(
     ``columns`` chooses and orders the keys; by default all of them, in order of first appearance.
     csv and json carry exact numbers; the others write `Bytes`, `Count` and the like with units.
     ``title`` is left out of csv and json. An aligned table of more than ``width`` characters wraps
-    its last column, or writes it under each row where little room is left. Raises EdgebenchError
-    on an unknown format.
+    its last column, or writes it under each row where little room is left; where more does not
+    fit, each row has what does, and under it the rest by name. Raises EdgebenchError on an unknown
+    format.
     """
     if format not in FORMATS:
         raise EdgebenchError(unknown("format", format, FORMATS))
@@ -80,6 +81,8 @@ def _aligned(
     widths = [max(map(len, column)) for column in zip(keys, *cells, strict=True)]
     begins = sum(widths[:-1]) + 2 * (len(widths) - 1)  # of the last column
     room = None if width is None or begins + widths[-1] <= width else width - begins
+    if room is not None and width is not None and begins > width:
+        return _folded(keys, cells, right, title, width)
     if room is not None:
         widths[-1] = max(room, len(keys[-1]))
 
@@ -95,6 +98,30 @@ def _aligned(
     rule = "  ".join("─" * wide for wide in widths)
     lines = [*line(keys), rule, *(part for row in cells for part in line(row))] if keys else []
     return "\n".join([*([title, ""] if title else []), *lines]) + "\n"
+
+
+def _folded(
+    keys: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    right: Sequence[bool],
+    title: str | None,
+    width: int,
+) -> str:
+    """Write the first columns as a table, and the others of each row under it, by their names."""
+    widths = [max(map(len, column)) for column in zip(keys, *cells, strict=True)]
+    fit = 1
+    while sum(widths[: fit + 1]) + 2 * fit <= width:
+        fit += 1
+    table = _aligned(keys[:fit], [row[:fit] for row in cells], right[:fit], title, None)
+    lines = table.splitlines()
+    first = len(lines) - len(cells)  # of the rows
+    out, missing = lines[:first], text(None)
+    for line, row in zip(lines[first:], cells, strict=True):
+        rest = zip(keys[fit:], row[fit:], strict=True)
+        said = "; ".join(f"{key}: {cell}" for key, cell in rest if cell not in ("", missing))
+        under = textwrap.wrap(said, max(width - 4, NARROWEST))
+        out += [line, *(f"    {part}" for part in under)]
+    return "\n".join(out) + "\n"
 
 
 def _wrapped(value: str, room: int | None, width: int | None) -> list[str]:

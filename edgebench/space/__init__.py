@@ -4,11 +4,13 @@ from edgebench.metrics import INT8
 from edgebench.space.axis import Axis
 from edgebench.space.budget import Budget
 from edgebench.space.candidates import TrialConfig
+from edgebench.space.figures import COMMON as FIGURE_KEYS
 from edgebench.space.file import PARTS, Header, build, load
 from edgebench.space.schema import SECTIONS, Place, axis_named, places
 from edgebench.space.sweep import Sweep
 
 __all__ = [
+    "FIGURE_KEYS",
     "INT8",
     "PARTS",
     "SECTIONS",

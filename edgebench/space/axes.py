@@ -268,7 +268,8 @@ def _not_reached(
     if selector in axes or selector == FAMILY:
         if FAMILY not in axes:
             return []  # that mistake has its own message
-        return [f"{path}: {unknown(f'option of {section}', option, _reachable(section, axes))}"]
+        owning = ", ".join(map(str, by_selector[selector]))
+        return [f"{path}: no chosen {selector} has the option '{option}'; these have: {owning}"]
     default = options(SECTIONS[section])[selector.partition(".")[2]].default
     owning = _listed(by_selector[selector])
     return [f"{path}: {default} has no option '{option}'; choose {selector}: {owning}"]

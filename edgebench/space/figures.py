@@ -15,11 +15,17 @@ from edgebench.registry import Option, options
 from edgebench.report import FIGURE_KINDS, Names
 from edgebench.space.axes import no_choice, unknown_keys
 from edgebench.space.axis import Axis
+from edgebench.space.schema import axis_names
 
 MOST = 100
 """Figures of a sweep."""
-COMMON = ("name", "kind", "title", "where")
-"""The keys that every figure has."""
+COMMON = {
+    "name": "What its files are called",
+    "kind": "How it is drawn",
+    "title": "What stands over it",
+    "where": "{AXIS: VALUES}: the trials that it shows; all by default",
+}
+"""The keys that every figure has, and what each is for."""
 
 
 def read_figures(
@@ -112,7 +118,10 @@ def _option_mistakes(
     named = next((one for one in option.type_metadata if isinstance(one, Names)), None)
     for name in value if isinstance(value, list) else [value]:
         if named is Names.AXIS and name not in _names(axes):
-            yield f"{path}: {unknown('axis', name, _names(axes))}"
+            here = _names(axes)
+            elsewhere = f"'{name}' is no axis of this sweep; add it to parameters, or name one of: "
+            listed = elsewhere + ", ".join(here)
+            yield f"{path}: {listed if name in axis_names() else unknown('axis', name, here)}"
         elif named is Names.METRIC and name not in METRICS:
             yield f"{path}: {unknown('metric', name, METRICS)}"
         elif named is Names.SERIES:

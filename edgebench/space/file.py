@@ -32,7 +32,7 @@ from edgebench.metrics import (
 from edgebench.metrics import limits as limitable
 from edgebench.record import Objective
 from edgebench.registry import Option, options
-from edgebench.space.axes import read_axes, unknown_keys
+from edgebench.space.axes import Distribution, read_axes, unknown_keys
 from edgebench.space.budget import Budget
 from edgebench.space.figures import read_figures
 from edgebench.space.schema import LARGEST_SEED, SECTIONS, axis_named
@@ -45,8 +45,9 @@ MOST_RUNS = 1_000_000
 PARTS = {
     "metrics": "What is sought: a list of {name, goal}, the first decides; see 'options metrics'",
     "budget": "{target: BOARD, dtype: float32 or int8}, or limits by figure, as rom_bytes: 100000",
-    "parameters": "The axes: a value, {values: [...]}, {min, max, q} or {distribution, min, max}; "
-    "when: {AXIS: VALUE} makes one conditional",
+    "parameters": "The axes: a value, {values: [...]}, {min, max, q} or {distribution, min, max}, "
+    f"a distribution being one of {', '.join(get_args(Distribution))}; when: {{AXIS: VALUE}} makes "
+    "one conditional",
     "variants": "Named changes of several parameters: {NAME: {AXIS: VALUE}}",
     "figures": "Pictures of the study: a list; see 'options figures'",
     "export": "{int8: true} also makes and measures the int8 model of each trial",

@@ -384,7 +384,7 @@ def test_a_board_as_yaml_is_the_board(name: str, tmp_path: Path) -> None:
     """What is printed is a file that ``--target`` takes, of the same figures."""
     file = tmp_path / "mine.yaml"
     file.write_text(run("targets", name, "--format", "yaml").stdout)
-    assert load_target(file) == TARGETS[name]
+    assert load_target(file) == dataclasses.replace(TARGETS[name], name="mine")
 
 
 def test_a_board_as_yaml_says_what_may_be_filled_in() -> None:

@@ -93,7 +93,7 @@ def test_a_new_optimizer_is_listed_without_another_line() -> None:
 def test_a_choice_lists_its_members_and_a_must_says_so() -> None:
     """The families; model.family has no default, in JSON null."""
     row = axes("model")[0]
-    assert (row["axis"], row["type"], row["default"]) == ("model.family", "choice", None)
+    assert (row["axis"], row["type"], row["default"]) == ("model.family", "choice", "must be given")
     assert row["choices"] == list(MODELS)
     text = run("model").stdout.splitlines()[2]
     assert text.split()[:2] == ["model.family", "choice"]
@@ -194,11 +194,13 @@ def test_what_a_kind_of_figure_may_be_told_is_listed_where_it_is_asked_for() -> 
     """Every option of every kind, with what it names and what the docstring says of it."""
     rows = axes("figures")
     listed = {(row["axis"], *row["of"]["figures.kind"]) for row in rows}
-    assert listed == {
+    own = {
         (f"figures.{name}", kind) for kind in FIGURE_KINDS for name in options(FIGURE_KINDS[kind])
     }
+    every = {(f"figures.{name}", *FIGURE_KINDS) for name in ("name", "kind", "title", "where")}
+    assert listed == own | every
     [x] = [row for row in rows if row["axis"] == "figures.x" and "line" in str(row["of"])]
-    assert (x["type"], x["default"]) == ("axis of the sweep", None)
+    assert (x["type"], x["default"]) == ("axis of the sweep", "must be given")
     for row in rows:
         assert row["about"] or row["axis"] in {"figures.log", "figures.epoch", "figures.by"}, row
 

@@ -100,7 +100,7 @@ def test_a_board_of_ones_own_is_asked_from_its_file(folder: Path, tmp_path: Path
     mine = tmp_path / "mine.yaml"
     mine.write_text("flash_bytes: 262144\nram_bytes: 65536\n", encoding="utf-8")
     shown = report(folder, "--target", str(mine), "--units", "binary").stdout
-    assert "Budget of mine: ROM 245760 B, RAM 57344 B; judged by the upper figures." in shown
+    assert "Budget of mine: ROM 245,760 B, RAM 57,344 B; judged by the upper figures." in shown
     assert "over 245,760 B of mine by" in shown
     assert "240.00 KiB" in shown
 

@@ -296,7 +296,7 @@ def test_fit_matrix_names_the_margin_or_the_first_limit() -> None:
     rows = fit_matrix(reference(), [DISCO, H7])
     assert rows[0]["trial-0000-vgg-w64"] == "no: ROM x17.47"
     assert rows[1]["trial-0001-gap-w64"] == "ROM 27 % spare"
-    assert rows[1]["flash left"] == 2097152
+    assert rows[1]["free flash"] == 2097152
 
 
 def test_between_the_figure_and_the_upper_one_it_may_fit() -> None:
@@ -359,7 +359,7 @@ def test_notes_name_provenance_convention_and_the_rule_of_ties() -> None:
     page = document(reference(), "table", boards=[DISCO])
     assert "- Objectives: maximize accuracy, minimize ROM. Trials: 2 finished, 1 refused.\n" in page
     assert "- Data set: cifar10 (10000 validation images, 10000 test images).\n" in page
-    assert "- Budget: ROM 20000000 B.\n" in page
+    assert "- Budget: ROM 20,000,000 B.\n" in page
     assert "- Footprints: estimated; st, float32, fused chains.\n" in page
     assert "95 % Wilson interval" in page
 
@@ -435,7 +435,7 @@ def test_a_study_for_int8_is_shown_in_int8() -> None:
     ]  # fmt: skip
     shown = document(record, "table", boards=[DISCO])
     assert "The front on boards, int8" in shown
-    assert "- Budget of stm32f746g-disco: ROM int8 300000 B, RAM int8 320000 B; " in shown
+    assert "- Budget of stm32f746g-disco: ROM int8 300,000 B, RAM int8 320,000 B; " in shown
     assert "judged by the upper figures.\n" in shown
     assert (
         "- Deployed as int8: every footprint, fit and verdict is of that model; --dtype float32 "
@@ -508,7 +508,7 @@ def test_a_limit_on_the_other_model_keeps_its_column() -> None:
     record = dataclasses.replace(quantized(12), budget={"rom_bytes": 900_000, "macc": 50_000_000})
     names = metrics_shown(record)
     assert {"footprint/rom_bytes", "footprint/rom_bytes_int8", "footprint/macc"} <= set(names)
-    assert "Budget of stm32f746g-disco: ROM 900000 B, MACC 50000000." in notes(record)[2]
+    assert "Budget of stm32f746g-disco: ROM 900,000 B, MACC 50,000,000." in notes(record)[2]
 
 
 def test_what_was_never_quantized_shows_the_figures_it_has() -> None:
@@ -593,6 +593,25 @@ def test_a_last_column_is_wrapped_in_the_terminal() -> None:
         "    20,000,000 B by 53,000,000 B",
     ]
     assert render(LONG, "table", width=400) == render(LONG, "table")
+
+
+def test_a_table_wider_than_the_terminal_has_the_rest_under_each_row() -> None:
+    """By name, without what is empty; no line is wider, and no rule is broken."""
+    rows = [
+        {"axis": "train.momentum", "type": "float", "values": ">= 0.0, < 1.0", "default": 0.9,
+         "about": "momentum 0 is plain descent, for which nesterov means nothing"},
+        {"axis": "train.nesterov", "type": "bool", "values": "", "default": None, "about": "so"},
+    ]  # fmt: skip
+    assert render(rows, "table", width=40) == (
+        "axis            type   values\n"
+        "──────────────  ─────  ─────────────\n"
+        "train.momentum  float  >= 0.0, < 1.0\n"
+        "    default: 0.9; about: momentum 0 is\n"
+        "    plain descent, for which nesterov\n"
+        "    means nothing\n"
+        "train.nesterov  bool\n"
+        "    about: so\n"
+    )
 
 
 def test_three_thousand_refused_rows_take_a_moment() -> None:

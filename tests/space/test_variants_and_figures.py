@@ -134,6 +134,26 @@ RANGE: dict[str, Any] = {
 }
 
 
+def test_an_axis_that_the_sweep_has_not_is_told_from_one_that_is_none() -> None:
+    """It may be added; a misspelled one has the nearest."""
+    figure = {"name": "a", "kind": "table", "by": "train.batch_size", "y": "val/accuracy_best"}
+    [said] = mistakes(figures=[figure])
+    assert said.startswith(
+        "figures[0].by: 'train.batch_size' is no axis of this sweep; add it to parameters, or name "
+        "one of: "
+    )
+
+
+def test_an_option_of_another_choice_says_whose_it_is() -> None:
+    """The optimizer that was chosen has no momentum; those that have it are named."""
+    chosen = {"model.family": "gap", "train.optimizer": "adamw", "train.momentum": 0.9}
+    [said] = mistakes(parameters=chosen)
+    assert said == (
+        "parameters.train.momentum: no chosen train.optimizer has the option 'momentum'; these "
+        "have: sgd, muon, rmsprop"
+    )
+
+
 def narrowed(best: float | None, **changed: Any) -> tuple[float, float]:
     """Return the range of an axis around the best value of another study."""
     axes = {"model.family": "gap", "train.l2": {**RANGE, **changed}}

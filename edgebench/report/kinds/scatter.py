@@ -6,7 +6,6 @@ from edgebench.record import StudyRecord
 from edgebench.report.asked import FIGURE_KINDS, Axes, Epoch, Log, Metric, Picture
 from edgebench.report.canvas import canvas, legend_below, logarithmic, metric_axis, style
 from edgebench.report.grouping import grouped, legend_title, listed, named, value_of
-from edgebench.units import label
 
 
 @FIGURE_KINDS.register
@@ -39,7 +38,7 @@ def scatter(
     if not rows:
         return None
     metric_axis(panel, y)
-    panel.set_xlabel(label(x))
+    metric_axis(panel, x, "x")
     logarithmic(panel, log)
     figure.suptitle(title, fontsize=11)
     if axes:

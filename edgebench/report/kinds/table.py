@@ -47,7 +47,7 @@ def _cell(metric: str, mean: Mean | None) -> str:
     if mean is None:
         return text(None)
     found = text(quantity(metric, mean.mean))
-    if mean.low is None or mean.high is None:
+    if mean.low is None or mean.high is None or mean.low == mean.high:
         return found
     return f"{found} ± {text(quantity(metric, (mean.high - mean.low) / 2))}"
 
