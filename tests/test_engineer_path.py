@@ -131,6 +131,7 @@ def test_one_verdict_from_the_sweep_to_the_hand_over(tmp_path: Path) -> None:
 
     goes_on = run("sweep", "parts.yaml", "--device", "cpu")
     assert "2 finished, 2 refused" in goes_on.stdout
+    assert "test balanced accuracy int8" in goes_on.stdout  # what was sought, on the test split
 
     study = json.loads(run("report", "parts", "--format", "json").stdout)
     best = max(

@@ -41,17 +41,24 @@ def as_json(record: StudyRecord) -> dict[str, object]:
 def metrics_shown(record: StudyRecord) -> list[str]:
     """Return the metrics that the tables show, all of the deployed model where it has them.
 
-    First the objectives that are measured on images (else the accuracy), then the figures that
-    the table of metrics shows, then what the budget limits and the other objectives.
+    First the objectives that are measured on images (else the accuracy), each with its figure on
+    the test split where that was opened, then the figures that the table of metrics shows, then
+    what the budget limits and the other objectives.
     """
     present = {name for row in record.rows for name in row.metrics}
     goals = [objective.name for objective in record.objectives]
     first = [name for name in goals if metric_of(name).split] or [in_dtype(FIRST, record.dtype)]
     names = [in_dtype(metric.name, record.dtype) for metric in METRICS.values() if metric.shown]
     bounds = [estimated(metric).name for metric, _ in limited(record.budget)]
-    names = [*first, *names, *bounds, *goals]
+    tested = [name for one in first for name in (one, *{_on_test(one)} & present)]
+    names = [*tested, *names, *bounds, *goals]
     names = [_recorded(name, present) for name in names]
     return [name for name in dict.fromkeys(names) if name in present or name in goals]
+
+
+def _on_test(name: str) -> str:
+    """Return the name of a validation figure on the test split: ``test/balanced_accuracy_int8``."""
+    return "test/" + name.removeprefix("val/").removesuffix("_best")
 
 
 def _recorded(name: str, present: Collection[str]) -> str:
