@@ -5,11 +5,9 @@ ONNX file; drawing, gate, recording and views are what they are in earnest. What
 time from the first begin to the last end, without the start.
 
 Run: python benchmarks/cluster/scaling.py [storage=URL] [tracking_uri=URI] [WORKERS ...]
-Last printed, on SQLite files on 2 cores beside other processes:
-      1 workers:      349 trials an hour, 1.000 of linear; the coordinator's CPU 120 ms a trial
-      4 workers:     1417 trials an hour, 1.015 of linear; the coordinator's CPU 88 ms a trial
-     16 workers:     5484 trials an hour, 0.982 of linear; the coordinator's CPU 80 ms a trial
-     64 workers:    18698 trials an hour, 0.837 of linear; the coordinator's CPU 90 ms a trial
+Last printed, by 1 64, on SQLite files on 2 cores, with nothing beside the second line:
+      1 workers:      345 trials an hour, 1.000 of linear; the coordinator's CPU 124 ms a trial
+     64 workers:    21060 trials an hour, 0.955 of linear; the coordinator's CPU 100 ms a trial
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ from edgebench.search.messages import Message, Reply
 from edgebench.search.tasks import RunTrial, Task
 
 SECONDS = 10.0
-ROUNDS = 4
+ROUNDS = 10
 """Trials of each worker."""
 
 
