@@ -128,12 +128,7 @@ def build(
     if "-lgcc" in command:  # after what needs it
         command.remove("-lgcc")
         command.append("-lgcc")
-    try:
-        run_compiler(command, folder)
-    except EdgebenchError as error:
-        if "register" not in str(error):
-            raise
-        run_compiler([*command, "-DPLAIN_LOOPS"], folder)  # where the inner loop finds too few
+    run_compiler(command, folder)
     return Built(target, found, chosen)
 
 

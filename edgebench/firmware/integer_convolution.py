@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgebench.firmware.integers import integers, packed_taps
+from edgebench.firmware.integers import integers, packed
 from edgebench.firmware.layer import Layer, pad_name
 from edgebench.firmware.operators.convolution import (
     blocked_bias,
@@ -16,8 +16,8 @@ from edgebench.firmware.operators.convolution import (
 )
 from edgebench.firmware.values import Array
 
-LARGEST_PATCH = 256
-"""Inputs of a pixel that are gathered on the stack, so that they are read four at once."""
+PIECE, RESULTS = 48, 64
+"""Inputs of a pixel and channels of the result that are multiplied at once, on the stack."""
 
 
 def integer_convolution(layer: Layer) -> str:
@@ -42,14 +42,15 @@ def integer_convolution(layer: Layer) -> str:
     key = ("int8_t", found.in_zero)
     pads[key] = max(pads.get(key, 0), group_in)
     layer.source.rows = max(layer.source.rows, fields["kernel_h"])
-    inputs = found.weights[0].size
-    patch = -(-inputs // 4) * 4 if group_in % 4 and groups == 1 and inputs <= LARGEST_PATCH else 0
-    layer.source.patch = max(layer.source.patch, patch)
+    inputs = -(-found.weights[0].size // 8) * 8
+    layer.source.piece = max(layer.source.piece, min(inputs, PIECE))
+    even = -(-out_channels // groups // 2) * 2
+    layer.source.results = max(layer.source.results, min(even, RESULTS))
     pool = layer.stage.pool
     pool_h, pool_w = (1, 1) if pool is None else pool.attributes["kernel"]
     data = {
         "beside": pad_name(*key),
-        "weights": layer.array("weights", _packed(found.weights, groups, patch), "int8_t"),
+        "weights": layer.array("weights", _packed(found.weights, groups), "int8_t"),
         "bias": layer.array("bias", blocked_bias(found.folded, groups, 2), "int32_t"),
         "scales": layer.array("scales", blocked_bias(found.scales, groups, 2), "float"),
     }
@@ -58,23 +59,26 @@ def integer_convolution(layer: Layer) -> str:
     rest = {name: value for name, value in fields.items() if name not in order}
     shape = {"groups": groups, "group_in": group_in, "group_out": out_channels // groups}
     result = {"out_width": out_width, "out_channels": out_channels, "out_rows": out_rows,
-              "pool_h": pool_h, "pool_w": pool_w, "patch": patch}  # fmt: skip
+              "pool_h": pool_h, "pool_w": pool_w, "inputs": inputs}  # fmt: skip
     body = struct("conv_s8_t", {**first, **shape, **rest, **result, **limits, **data})
     return f"{body}\nconv_s8(&k, x, y, step);"
 
 
-def _packed(weights: Array, groups: int, patch: int) -> Array:
-    """Return weights in blocks of two results of a group, the last one filled with zeros.
+def _packed(weights: Array, groups: int) -> Array:
+    """Return weights in the order in which ``conv_s8`` reads them, filled up with zeros.
 
-    With a ``patch`` the taps are one run of that many inputs, zeros at its end.
+    By group, `RESULTS` results of it, `PIECE` inputs of a pixel, two of these results and four of
+    these inputs.
     """
     out, inputs, height, width = weights.shape
-    share = out // groups
-    full = -(-share // 2) * 2
-    padded = np.zeros((groups, full, inputs, height, width), weights.dtype)
-    padded[:, :share] = weights.reshape(groups, share, inputs, height, width)
-    blocks = padded.reshape(-1, 2, inputs, height * width).transpose(0, 3, 1, 2)
-    if patch:
-        runs = blocks.transpose(0, 2, 1, 3).reshape(len(blocks), 1, 2, -1)
-        blocks = np.pad(runs, ((0, 0), (0, 0), (0, 0), (0, patch - runs.shape[3])))
-    return packed_taps(blocks, 2)
+    share, size = out // groups, height * width * inputs
+    padded = np.zeros((groups, -(-share // 2) * 2, -(-size // 8) * 8), weights.dtype)
+    padded[:, :share, :size] = weights.transpose(0, 2, 3, 1).reshape(groups, share, size)
+    return np.concatenate(
+        [
+            packed(one[first : first + RESULTS, at : at + PIECE], 2)
+            for one in padded
+            for first in range(0, padded.shape[1], RESULTS)
+            for at in range(0, padded.shape[2], PIECE)
+        ]
+    )

@@ -23,14 +23,16 @@ class Source:
         arrays: The definitions of the constants.
         zeros: Elements of the array of zeros beside an image of floats.
         rows: The most rows that a convolution reads at a step.
-        patch: The most inputs of a pixel that an integer convolution gathers.
+        piece: The most inputs of a pixel that an integer convolution widens at once.
+        results: The most results of a pixel that it sums at once.
         pads: By C type and zero point, the elements of what lies beside an image of integers.
     """
 
     arrays: list[str] = field(default_factory=list)
     zeros: int = 0
     rows: int = 1
-    patch: int = 1
+    piece: int = 8
+    results: int = 2
     pads: dict[tuple[str, int], int] = field(default_factory=dict)
 
 
@@ -121,7 +123,8 @@ class Layer:
         name = f"{role}_{self.number}"
         flat = np.ascontiguousarray(values).reshape(-1)
         body = _numbers(flat, ctype)
-        self.source.arrays.append(f"static const {ctype} {name}[{flat.size}] = {{\n{body}}};")
+        aligned = " ALIGNED" if ctype == "int8_t" else ""  # kernels read four at once
+        self.source.arrays.append(f"static const {ctype} {name}[{flat.size}]{aligned} = {{\n{body}}};")
         return name
 
     def rows(self, name: str) -> int:

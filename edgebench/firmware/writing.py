@@ -27,10 +27,8 @@ _COMPILERS = """\
 #endif
 #if defined(__GNUC__)
 #define ALIGNED __attribute__((aligned(4)))
-#define KERNEL static __attribute__((noinline)) void /* it needs every register for itself */
 #else
 #define ALIGNED
-#define KERNEL static void
 #endif"""
 
 
@@ -185,8 +183,8 @@ def _assembled(program: Program, source: Source, functions: list[str]) -> str:
         support.append(f"static const {kind} {pad_name(kind, zero)}[{count}] = {{{values}}};")
     if any("CONV_MOST_ROWS" in kernel for kernel in called):
         support.append(f"#define CONV_MOST_ROWS {source.rows}")
-    if any("CONV_PATCH" in kernel for kernel in called):
-        support.append(f"#define CONV_PATCH {source.patch}")
+    if any("CONV_PIECE" in kernel for kernel in called):
+        support.append(f"#define CONV_PIECE {source.piece}\n#define CONV_RESULTS {source.results}")
     parts = [
         _opening(program),
         f'#include "{program.name}.h"',
