@@ -29,6 +29,7 @@ FLASH, RAM = 0x08000000, 0x20000000
 FLASH_BYTES, RAM_BYTES = 64 << 20, 16 << 20
 """The memories that are assumed where no board was named."""
 
+NO_EMULATOR = "no emulator: install the extra by pip install 'edgebench[firmware]'"
 BOARD = Path(__file__).parent / "board"
 SECONDS = 1_800
 """How long a compiler may take: tens of megabytes of constants take minutes on a busy machine."""
@@ -61,6 +62,14 @@ def compiler(cpu: Cpu, wanted: str = "auto") -> Compiler:
         f"no compiler for {cpu.name}: install the extra by pip install 'edgebench[firmware]', or "
         f"put {program} into the PATH"
     )
+
+
+def require_tools(cpu: str) -> None:
+    """Raise EdgebenchError where what compiles or emulates for ``cpu`` is not installed."""
+    for one in ("host", cpu):
+        compiler(CPUS[one])
+    if CPUS[cpu].emulated and importlib.util.find_spec("unicorn") is None:
+        raise EdgebenchError(NO_EMULATOR)
 
 
 def _version(command: list[str]) -> str:

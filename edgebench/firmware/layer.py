@@ -124,7 +124,9 @@ class Layer:
         flat = np.ascontiguousarray(values).reshape(-1)
         body = _numbers(flat, ctype)
         aligned = " ALIGNED" if ctype == "int8_t" else ""  # kernels read four at once
-        self.source.arrays.append(f"static const {ctype} {name}[{flat.size}]{aligned} = {{\n{body}}};")
+        self.source.arrays.append(
+            f"static const {ctype} {name}[{flat.size}]{aligned} = {{\n{body}}};"
+        )
         return name
 
     def rows(self, name: str) -> int:
