@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from edgebench.firmware.integers import integers, packed
-from edgebench.firmware.layer import Layer, pad_name
+from edgebench.firmware.layer import Layer
 from edgebench.firmware.operators.convolution import (
     blocked_bias,
     geometry,
     is_depthwise,
-    side,
     struct,
     weights_of,
 )
@@ -21,47 +20,36 @@ PIECE, RESULTS = 48, 64
 
 
 def integer_convolution(layer: Layer) -> str:
-    """Write a convolution of signed bytes, by channel or in blocks of two."""
-    fields = geometry(layer)
+    """Write a convolution of signed bytes: each channel by itself, or of groups."""
     found = integers(layer, weights_of(layer))
-    _, out_width, out_channels = side(layer.target.shape)
-    out_rows = layer.rows(layer.stage.target)
-    limits = {"zero": found.zero, "low": found.low, "high": found.high}
+    fields = geometry(layer)
+    channels = fields["window"]["channels"]
     if is_depthwise(layer):
-        data = {
-            "weights": layer.array("weights", found.weights[:, 0].transpose(1, 2, 0), "int8_t"),
-            "bias": layer.array("bias", found.bias, "int32_t"),
-            "scales": layer.array("scales", found.scales, "float"),
-        }
-        placed = {"out_width": out_width, "out_rows": out_rows, "in_zero": found.in_zero}
-        body = struct("depthwise_s8_t", {**fields, **placed, **limits, **data})
-        return f"{body}\ndepthwise_s8(&k, x, y, step);"
-    groups = layer.attributes["group"]
-    group_in = fields["channels"] // groups
-    pads = layer.source.pads
-    key = ("int8_t", found.in_zero)
-    pads[key] = max(pads.get(key, 0), group_in)
-    layer.source.rows = max(layer.source.rows, fields["kernel_h"])
-    inputs = -(-found.weights[0].size // 8) * 8
-    layer.source.piece = max(layer.source.piece, min(inputs, PIECE))
-    even = -(-out_channels // groups // 2) * 2
-    layer.source.results = max(layer.source.results, min(even, RESULTS))
-    pool = layer.stage.pool
-    pool_h, pool_w = (1, 1) if pool is None else pool.attributes["kernel"]
-    data = {
-        "beside": pad_name(*key),
-        "weights": layer.array("weights", _packed(found.weights, groups), "int8_t"),
-        "bias": layer.array("bias", blocked_bias(found.folded, groups, 2), "int32_t"),
-        "scales": layer.array("scales", blocked_bias(found.scales, groups, 2), "float"),
+        kernel, groups, block = "depthwise_s8", 1, 4
+        beside, packed = channels, _by_fours(found.weights[:, 0])
+    else:
+        kernel, groups, block = "conv_s8", layer.attributes["group"], 2
+        beside, packed = fields["group_in"], _packed(found.weights, groups)
+        inputs = -(-found.weights[0].size // 8) * 8
+        even = -(-fields["group_out"] // 2) * 2
+        layer.source.needs(CONV_PIECE=min(inputs, PIECE), CONV_RESULTS=min(even, RESULTS))
+        fields["inputs"] = inputs
+    scales = blocked_bias(found.scales, groups, block)
+    fields |= {
+        "beside": layer.source.beside(found.in_zero, beside),
+        "weights": layer.array("weights", packed, "int8_t"),
+        "bias": layer.array("bias", blocked_bias(found.folded, groups, block), "int32_t"),
+        "result": found.result(layer.array("scales", scales, "float")),
     }
-    order = ("height", "width", "channels", "in_rows")
-    first = {name: fields[name] for name in order}
-    rest = {name: value for name, value in fields.items() if name not in order}
-    shape = {"groups": groups, "group_in": group_in, "group_out": out_channels // groups}
-    result = {"out_width": out_width, "out_channels": out_channels, "out_rows": out_rows,
-              "pool_h": pool_h, "pool_w": pool_w, "inputs": inputs}  # fmt: skip
-    body = struct("conv_s8_t", {**first, **shape, **rest, **result, **limits, **data})
-    return f"{body}\nconv_s8(&k, x, y, step);"
+    return f"{struct(f'{kernel}_t', fields)}\n{kernel}(&k, x, y, step);"
+
+
+def _by_fours(weights: Array) -> Array:
+    """Return weights ``[channels, height, width]`` four channels at a time, filled with zeros."""
+    channels, height, width = weights.shape
+    padded = np.zeros((-(-channels // 4) * 4, height * width), weights.dtype)
+    padded[:channels] = weights.reshape(channels, -1)
+    return padded.reshape(-1, 4, height * width).transpose(0, 2, 1)
 
 
 def _packed(weights: Array, groups: int) -> Array:

@@ -21,10 +21,9 @@ def integer_dense(layer: Layer) -> str:
     padded[:outputs] = found.weights
     fields = {
         "rows": layer.activation().elements // inputs, "inputs": inputs, "outputs": outputs,
-        "zero": found.zero, "low": found.low, "high": found.high,
         "weights": layer.array("weights", packed(padded, 4), "int8_t"),
         "bias": layer.array("bias", blocked_bias(found.folded, 1, 4), "int32_t"),
-        "scales": layer.array("scales", blocked_bias(found.scales, 1, 4), "float"),
+        "result": found.result(layer.array("scales", blocked_bias(found.scales, 1, 4), "float")),
     }  # fmt: skip
     body = struct("dense_s8_t", fields)
     return f"{body}\ndense_s8(&k, x, y);"

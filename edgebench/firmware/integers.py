@@ -8,6 +8,7 @@ channel's weights, is taken off the bias, so that the kernels multiply what is h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,10 @@ class Integers:
     zero: int
     low: int
     high: int
+
+    def result(self, scales: str) -> dict[str, Any]:
+        """Return the fields of a ``rescale_t`` whose factors are the array ``scales``."""
+        return {"zero": self.zero, "low": self.low, "high": self.high, "scales": scales}
 
     @property
     def folded(self) -> Array:

@@ -181,10 +181,11 @@ def _assembled(program: Program, source: Source, functions: list[str]) -> str:
     for (kind, zero), count in sorted(source.pads.items()):
         values = ", ".join([str(zero)] * count)
         support.append(f"static const {kind} {pad_name(kind, zero)}[{count}] = {{{values}}};")
-    if any("CONV_MOST_ROWS" in kernel for kernel in called):
-        support.append(f"#define CONV_MOST_ROWS {source.rows}")
-    if any("CONV_PIECE" in kernel for kernel in called):
-        support.append(f"#define CONV_PIECE {source.piece}\n#define CONV_RESULTS {source.results}")
+    support += [
+        f"#define {name} {most}"
+        for name, most in source.most.items()
+        if any(name in kernel for kernel in called)
+    ]
     parts = [
         _opening(program),
         f'#include "{program.name}.h"',

@@ -63,12 +63,14 @@ def corners(pad: Sketchpad) -> str:
     """Draw what the loops in assembly meet at their ends.
 
     More inputs and results than are multiplied at once, odd numbers of both and of pixels, groups,
-    strides, dilation, and a dense layer with inputs left over.
+    strides, dilation, channels by themselves, and a dense layer with inputs left over.
     """
     value = pad.add("Relu", [pad.conv("input", 66, 3, pads=[1, 1, 1, 1])])
+    value = pad.conv(value, 66, 66, group=66, pads=[1, 1, 1, 1])
     value = pad.conv(value, 10, 66, group=2, strides=[1, 2], pads=[1, 1, 1, 1])
     value = pad.add("MaxPool", [value], kernel_shape=[2, 3], strides=[2, 3])
     value = pad.conv(value, 8, 10, kernel=2, pads=[2, 2, 0, 0], dilations=[2, 2])
+    value = pad.conv(value, 8, 8, group=8, strides=[1, 2], pads=[0, 2, 2, 4], dilations=[1, 2])
     value = pad.conv(value, 7, 8, pads=[1, 1, 1, 1])
     return pad.dense(pad.add("Flatten", [value]), 5, 28)
 

@@ -1,25 +1,24 @@
 /* A convolution of signed bytes over rows of channels-last pixels, with a maximum pool on its
    result. Inputs of two pixels are widened to 16 bits, CONV_PIECE at a time, and multiplied by the
    weights of CONV_RESULTS channels, two at a time. The zero point of the input is part of the
-   bias; what lies beside the image holds it. Uses dual_mac. */
+   bias; what lies beside the image holds it. Uses window_rows, rescaled_s8
+   and dual_mac. */
 typedef struct {
-    int height, width, channels; /* of the input */
-    int in_rows;                 /* rows of the input that exist at once */
+    window_t window;
     int groups, group_in, group_out;
-    int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int out_width, out_channels, out_rows; /* of the result, after the pool */
     int pool_h, pool_w;
     int inputs; /* of a pixel, a multiple of 8 */
-    int zero, low, high; /* of the result */
     const int8_t *beside;
     const int8_t *weights; /* by CONV_RESULTS channels, CONV_PIECE inputs, 2 channels, 4 inputs */
     const int32_t *bias;
-    const float *scales; /* from sums to the result */
+    rescale_t result;
 } conv_s8_t;
 
-static const int8_t *conv_s8_pixel(const conv_s8_t *c, const int8_t *row, int column)
+static const int8_t *conv_s8_pixel(const conv_s8_t *c, const int8_t *x, int row, int column)
 {
-    return row != 0 && column >= 0 && column < c->width ? row + column * c->channels : c->beside;
+    const int inside = row >= 0 && column >= 0 && column < c->window.width;
+    return inside ? x + row + column * c->window.channels : c->beside;
 }
 
 #if DUAL_MAC
@@ -98,16 +97,17 @@ static void conv_s8_piece(const int16_t *piece, const int16_t *end, const int8_t
 
 /* Widens `count` inputs of two pixels from the one numbered `first` on: of each four inputs those
    numbered 0, 2, 1, 3 of the first pixel, then those of the second. */
-static void conv_s8_gather(const conv_s8_t *c, const int8_t *const *rows, int left, int ahead,
-                           int first, int count, int16_t *to)
+static void conv_s8_gather(const conv_s8_t *c, const int8_t *x, const int rows[WINDOW_ROWS],
+                           int left, int ahead, int first, int count, int16_t *to)
 {
+    const window_t *const window = &c->window;
     const int share = c->group_in, tap = first / share;
-    int ky = tap / c->kernel_w, kx = tap % c->kernel_w, from = first % share, i = 0;
-    for (; i < count && ky < c->kernel_h; from = 0) {
-        const int column = left + kx * c->dilation_w;
+    int ky = tap / window->kernel_w, kx = tap % window->kernel_w, from = first % share, i = 0;
+    for (; i < count && ky < window->kernel_h; from = 0) {
+        const int column = left + kx * window->dilation_w;
         const int length = share - from < count - i ? share - from : count - i;
-        const int8_t *p0 = conv_s8_pixel(c, rows[ky], column) + from;
-        const int8_t *p1 = conv_s8_pixel(c, rows[ky], column + ahead) + from;
+        const int8_t *p0 = conv_s8_pixel(c, x, rows[ky], column) + from;
+        const int8_t *p1 = conv_s8_pixel(c, x, rows[ky], column + ahead) + from;
         const int end = i + length;
 #if DUAL_MAC
         if (share % 4 == 0) {
@@ -120,7 +120,7 @@ static void conv_s8_gather(const conv_s8_t *c, const int8_t *const *rows, int le
             place[0] = *p0++;
             place[4] = *p1++;
         }
-        if (++kx == c->kernel_w) {
+        if (++kx == window->kernel_w) {
             kx = 0;
             ++ky;
         }
@@ -131,23 +131,25 @@ static void conv_s8_gather(const conv_s8_t *c, const int8_t *const *rows, int le
     }
 }
 
-/* Rescales the sums of `pixels` pixels from `column` on, and writes `count` channels of each; the
-   larger of two sums that go to one place is the larger result. */
-static void conv_s8_write(const conv_s8_t *c, const int32_t *sums, int at, int8_t *y, int count,
-                          int column, int pixels, int fresh)
+/* Writes `count` channels from `first` on of `pixels` pixels. What a pool takes the larger of is
+   compared: two sums that go to one place, the result with what is there. */
+static void conv_s8_write(const conv_s8_t *c, const int32_t *sums, int first, int count, int column,
+                          int pixels, int begins, int8_t *y)
 {
-    const float *const scales = c->scales + at;
-    const int zero = c->zero, low = c->low, high = c->high;
-    const int place = column / c->pool_w, begins = column == place * c->pool_w;
-    const int met = pixels == 2 && (column + 1) / c->pool_w == place;
-    for (int pixel = 0; pixel < (met ? 1 : pixels); ++pixel, sums += 2) {
+    const rescale_t result = c->result;
+    const int place = column / c->pool_w, meet = pixels == 2 && (column + 1) / c->pool_w == place;
+    begins &= column == place * c->pool_w;
+    for (int pixel = 0; pixel < (meet ? 1 : pixels); ++pixel, sums += 2, begins = begins || pixel) {
         int8_t *const to = y + (place + pixel) * c->out_channels;
-        const int first = fresh && (begins || pixel);
+        if (begins && !meet) {
+            rescaled_s8(&result, sums, 2, first, count, to);
+            continue;
+        }
         for (int i = 0; i < count; ++i) {
-            const int32_t *const each = sums + i + (i & ~1);
-            const int32_t sum = met && each[2] > each[0] ? each[2] : each[0];
-            const int held = limited_f32((float)sum * scales[i], zero, low, high);
-            if (first || held > to[i]) {
+            const int32_t *const each = sums + i + i / 2 * 2;
+            const int32_t sum = meet && each[2] > each[0] ? each[2] : each[0];
+            const int held = rescaled_s8_one(&result, sum, first + i);
+            if (begins || held > to[i]) {
                 to[i] = (int8_t)held;
             }
         }
@@ -156,42 +158,39 @@ static void conv_s8_write(const conv_s8_t *c, const int32_t *sums, int at, int8_
 
 static void conv_s8(const conv_s8_t *c, const int8_t *x, int8_t *y, int step)
 {
-    const int8_t *rows[CONV_MOST_ROWS];
+    const window_t *const window = &c->window;
+    int rows[WINDOW_ROWS];
     int16_t piece[2 * CONV_PIECE] ALIGNED;
     int32_t sums[2 * CONV_RESULTS];
     const int used = c->out_width * c->pool_w, even = (c->group_out + 1) / 2 * 2;
     y += step / c->pool_h % c->out_rows * c->out_width * c->out_channels;
-    for (int ky = 0; ky < c->kernel_h; ++ky) {
-        const int row = step * c->stride_h - c->pad_top + ky * c->dilation_h;
-        rows[ky] = row < 0 || row >= c->height ? 0 : x + row % c->in_rows * c->width * c->channels;
-    }
-    for (int group = 0; group < c->groups; ++group) {
+    window_rows(window, step, rows);
+    for (int group = 0; group < c->groups; ++group, x += c->group_in) {
         for (int column = 0; column < used; column += 2) {
-            const int left = column * c->stride_w - c->pad_left, pixels = used - column < 2 ? 1 : 2;
+            const int pixels = used - column < 2 ? 1 : 2;
+            const int left = column * window->stride_w - window->pad_left;
             const int8_t *w = c->weights + group * even * c->inputs;
             for (int first = 0; first < c->group_out; first += CONV_RESULTS) {
                 const int results = even - first < CONV_RESULTS ? even - first : CONV_RESULTS;
                 const int at = group * even + first;
-                for (int i = 0; i < results; ++i) {
-                    int32_t *sum = sums + i / 2 * 4 + i % 2;
-                    sum[0] = sum[2] = c->bias[at + i];
+                for (int i = 0; i < results; i += 2) {
+                    sums[2 * i] = sums[2 * i + 2] = c->bias[at + i];
+                    sums[2 * i + 1] = sums[2 * i + 3] = c->bias[at + i + 1];
                 }
                 for (int k = 0; k < c->inputs; k += CONV_PIECE) {
                     const int rest = c->inputs - k, count = rest < CONV_PIECE ? rest : CONV_PIECE;
                     if (first == 0 || c->inputs > CONV_PIECE) {
-                        conv_s8_gather(c, rows, left, pixels == 2 ? c->stride_w : 0, k, count,
-                                       piece);
+                        conv_s8_gather(c, x, rows, left, pixels == 2 ? window->stride_w : 0, k,
+                                       count, piece);
                     }
                     conv_s8_piece(piece, piece + 2 * count, w, sums, sums + 2 * results);
                     w += results * count;
                 }
-                conv_s8_write(c, sums, at, y + group * c->group_out + first,
+                conv_s8_write(c, sums, at,
                               c->group_out - first < results ? c->group_out - first : results,
-                              column, pixels, step % c->pool_h == 0);
+                              column, pixels, step % c->pool_h == 0,
+                              y + group * c->group_out + first);
             }
-        }
-        for (int ky = 0; ky < c->kernel_h; ++ky) {
-            rows[ky] = rows[ky] == 0 ? 0 : rows[ky] + c->group_in;
         }
     }
 }

@@ -1,11 +1,11 @@
 /* A dense layer of signed bytes on each row of its input: blocks of 4 outputs, 4 inputs of each
-   at a time. The zero point of the input is part of the bias. Uses dual_mac. */
+   at a time. The zero point of the input is part of the bias. Uses rescaled_s8 and
+   dual_mac. */
 typedef struct {
     int rows, inputs, outputs;
-    int zero, low, high; /* of the result */
     const int8_t *weights;
     const int32_t *bias;
-    const float *scales; /* from sums to the result */
+    rescale_t result;
 } dense_s8_t;
 
 #if DUAL_MAC
@@ -75,10 +75,8 @@ static void dense_s8(const dense_s8_t *d, const int8_t *x, int8_t *y)
                     sums[i] += x[k] * w[i];
                 }
             }
-            for (int i = 0; i < 4 && first + i < d->outputs; ++i) {
-                const float v = (float)sums[i] * d->scales[first + i];
-                y[first + i] = (int8_t)limited_f32(v, d->zero, d->low, d->high);
-            }
+            rescaled_s8(&d->result, sums, 0, first, d->outputs - first < 4 ? d->outputs - first : 4,
+                        y + first);
         }
     }
 }
