@@ -23,6 +23,9 @@ from edgebench.firmware.writing import Program
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion")
 """What the C of a model compiles under without a warning."""
 
+GCC = ("-fno-tree-loop-distribute-patterns",)
+"""Without it, GCC calls the C library's memset and memcpy for loops."""
+
 FLASH, RAM = 0x08000000, 0x20000000
 """Where the memories of the linked program begin, as on an STM32."""
 
@@ -131,7 +134,9 @@ def build(
         options = ["-O2", "-fomit-frame-pointer", "-ffp-contract=fast", "-ffunction-sections",
                    "-fdata-sections", "-ffreestanding", f"-Wl,-T,{script}",
                    "-Wl,--gc-sections"]  # fmt: skip
-        options += ["-fno-sanitize=all"] if "ziglang" in found.name else ["-nostdlib", "-lgcc"]
+        options += (
+            ["-fno-sanitize=all"] if "ziglang" in found.name else [*GCC, "-nostdlib", "-lgcc"]
+        )
     files = [str(folder / f"{program.name}.c"), *map(str, sources)]
     command = [*found.command, *WARNINGS, *options, *extra, "-o", str(target), *files]
     if "-lgcc" in command:  # after what needs it
@@ -164,9 +169,8 @@ def run_compiler(command: list[str], folder: Path) -> str:
     except subprocess.TimeoutExpired as error:
         raise EdgebenchError(f"the compiler took more than {SECONDS} s") from error
     if found.returncode:
-        words = [
-            line for line in found.stderr.splitlines() if "error" in line or "overflow" in line
-        ]
+        signs = ("error", "overflow", "undefined reference")
+        words = [line for line in found.stderr.splitlines() if any(s in line for s in signs)]
         first = (words or found.stderr.splitlines() or ["it said nothing"])[0]
         raise EdgebenchError(f"the compiler refused the program: {first.strip()}")
     return found.stderr
