@@ -26,6 +26,12 @@ WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion")
 GCC = ("-fno-tree-loop-distribute-patterns",)
 """Without it, GCC calls the C library's memset and memcpy for loops."""
 
+OPTIONS = (
+    "-O2", "-fomit-frame-pointer", "-ffp-contract=fast", "-ffunction-sections", "-fdata-sections",
+    "-ffreestanding", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables",
+)  # fmt: skip
+"""How the C is compiled for a Cortex-M."""
+
 FLASH, RAM = 0x08000000, 0x20000000
 """Where the memories of the linked program begin, as on an STM32."""
 
@@ -131,9 +137,7 @@ def build(
         sources = [_filled("startup.c", program, folder)]
         script = _script(folder, flash_bytes, ram_bytes)
         target = folder / f"{program.name}.elf"
-        options = ["-O2", "-fomit-frame-pointer", "-ffp-contract=fast", "-ffunction-sections",
-                   "-fdata-sections", "-ffreestanding", f"-Wl,-T,{script}",
-                   "-Wl,--gc-sections"]  # fmt: skip
+        options = [*OPTIONS, f"-Wl,-T,{script}", "-Wl,--gc-sections"]
         options += (
             ["-fno-sanitize=all"] if "ziglang" in found.name else [*GCC, "-nostdlib", "-lgcc"]
         )

@@ -27,8 +27,10 @@ _COMPILERS = """\
 #endif
 #if defined(__GNUC__)
 #define ALIGNED __attribute__((aligned(4)))
+#define KERNEL static __attribute__((noinline)) void /* one copy for all stages */
 #else
 #define ALIGNED
+#define KERNEL static void
 #endif"""
 
 

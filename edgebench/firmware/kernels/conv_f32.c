@@ -81,7 +81,7 @@ static void conv_f32_tile(const conv_f32_t *c, const float *x, const int rows[WI
     sums[12] = a30; sums[13] = a31; sums[14] = a32; sums[15] = a33;
 }
 
-static void conv_f32(const conv_f32_t *c, const float *x, float *y, int step)
+KERNEL conv_f32(const conv_f32_t *c, const float *x, float *y, int step)
 {
     int rows[WINDOW_ROWS];
     const int used = c->out_width * c->pool_w;

@@ -156,7 +156,7 @@ static void conv_s8_write(const conv_s8_t *c, const int32_t *sums, int first, in
     }
 }
 
-static void conv_s8(const conv_s8_t *c, const int8_t *x, int8_t *y, int step)
+KERNEL conv_s8(const conv_s8_t *c, const int8_t *x, int8_t *y, int step)
 {
     const window_t *const window = &c->window;
     int rows[WINDOW_ROWS];

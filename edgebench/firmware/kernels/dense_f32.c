@@ -1,7 +1,7 @@
 /* A dense layer on each row of its input: blocks of 8 outputs, then those left over by themselves.
    Weights are [outputs / 8][inputs][8], then [outputs left over][inputs]. */
-static void dense_f32(const float *x, float *y, int rows, int inputs, int outputs,
-                      const float *weights, const float *bias, float low, float high)
+KERNEL dense_f32(const float *x, float *y, int rows, int inputs, int outputs,
+                 const float *weights, const float *bias, float low, float high)
 {
     for (int row = 0; row < rows; ++row, x += inputs, y += outputs) {
         const float *w = weights;

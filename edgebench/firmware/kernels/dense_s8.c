@@ -56,7 +56,7 @@ static void dense_s8_block(const int8_t *x, const int8_t *end, const int8_t *w, 
 }
 #endif
 
-static void dense_s8(const dense_s8_t *d, const int8_t *x, int8_t *y)
+KERNEL dense_s8(const dense_s8_t *d, const int8_t *x, int8_t *y)
 {
     const int fours = d->inputs / 4 * 4;
     for (int row = 0; row < d->rows; ++row, x += d->inputs, y += d->outputs) {

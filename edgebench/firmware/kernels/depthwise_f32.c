@@ -7,7 +7,7 @@ typedef struct {
     const float *bias;
 } depthwise_f32_t;
 
-static void depthwise_f32(const depthwise_f32_t *d, const float *x, float *y, int step)
+KERNEL depthwise_f32(const depthwise_f32_t *d, const float *x, float *y, int step)
 {
     const window_t *const window = &d->window;
     const int channels = window->channels, count = window->kernel_h * window->kernel_w;

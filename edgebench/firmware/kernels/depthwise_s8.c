@@ -55,7 +55,7 @@ static void depthwise_s8_some(const int8_t *const *taps, const int8_t *const *en
     }
 }
 
-static void depthwise_s8(const depthwise_s8_t *d, const int8_t *x, int8_t *y, int step)
+KERNEL depthwise_s8(const depthwise_s8_t *d, const int8_t *x, int8_t *y, int step)
 {
     const window_t *const window = &d->window;
     const int channels = window->channels, count = window->kernel_h * window->kernel_w;

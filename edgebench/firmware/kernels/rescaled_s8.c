@@ -45,8 +45,8 @@ static int rescaled_s8_one(const rescale_t *r, int32_t sum, int channel)
 }
 
 /* Writes `count` channels from `first` on; between two and two sums lie `apart` others. */
-static void rescaled_s8(const rescale_t *r, const int32_t *sums, int apart, int first, int count,
-                        int8_t *y)
+KERNEL rescaled_s8(const rescale_t *r, const int32_t *sums, int apart, int first, int count,
+                   int8_t *y)
 {
     int i = 0;
 #if DUAL_MAC && defined(__ARM_FP)
