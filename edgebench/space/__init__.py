@@ -2,13 +2,14 @@
 
 from edgebench.metrics import INT8
 from edgebench.space.axis import Axis
-from edgebench.space.budget import Budget
+from edgebench.space.budget import CONVENTION, Budget
 from edgebench.space.candidates import TrialConfig
 from edgebench.space.file import PARTS, Header, build, load
 from edgebench.space.schema import SECTIONS, Place, axis_named, places
 from edgebench.space.sweep import Sweep
 
 __all__ = [
+    "CONVENTION",
     "INT8",
     "PARTS",
     "SECTIONS",
