@@ -8,8 +8,9 @@
 Each row is one program: the largest difference from ONNX Runtime over the images on this machine
 (in steps of its output for int8) and in the emulator, RAM as predicted, as the ELF has it and as
 the convention ``bound`` has it, ROM, instructions a multiply-accumulate. Families have the smallest
-sizes that `tests` build; weights are random, and so are the statistics and shifts of norms. With ``--sanitize`` the program of this machine is also compiled by ``cc`` with
-the address and undefined-behaviour sanitizers and run. docs/firmware.md has what it printed.
+sizes that `tests` build; weights are random, and so are the statistics and shifts of norms. With
+``--sanitize`` the program of this machine is also compiled by ``cc`` with the address and
+undefined-behaviour sanitizers and run. docs/firmware.md has what it printed.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ LONGEST_NAME = 100
 MOST_RUNS = 1_000_000
 PARTS = {
     "metrics": "What is sought: a list of {name, goal}, the first decides; see 'options metrics'",
-    "budget": "{target: BOARD, dtype: float32 or int8}, or limits by figure, as rom_bytes: 100000",
+    "budget": "{target: BOARD, dtype: float32 or int8}, or limits by figure, as rom_bytes: 100000; "
+    "runtime: CONVENTION measures by another than st",
     "parameters": "The axes: a value, {values: [...]}, {min, max, q} or {distribution, min, max}; "
     "when: {AXIS: VALUE} makes one conditional",
     "variants": "Named changes of several parameters: {NAME: {AXIS: VALUE}}",
