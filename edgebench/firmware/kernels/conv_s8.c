@@ -134,13 +134,13 @@ static void conv_s8_gather(const conv_s8_t *c, const int8_t *x, const int rows[W
 /* Writes `count` channels from `first` on of `pixels` pixels. What a pool takes the larger of is
    compared: two sums that go to one place, the result with what is there. */
 static void conv_s8_write(const conv_s8_t *c, const int32_t *sums, int first, int count, int column,
-                          int pixels, int begins, int8_t *y)
+                          int pixels, int fresh, int8_t *y)
 {
     const rescale_t result = c->result;
     const int place = column / c->pool_w, meet = pixels == 2 && (column + 1) / c->pool_w == place;
-    begins &= column == place * c->pool_w;
-    for (int pixel = 0; pixel < (meet ? 1 : pixels); ++pixel, sums += 2, begins = begins || pixel) {
+    for (int pixel = 0; pixel < (meet ? 1 : pixels); ++pixel, sums += 2) {
         int8_t *const to = y + (place + pixel) * c->out_channels;
+        const int begins = fresh && (pixel || column == place * c->pool_w);
         if (begins && !meet) {
             rescaled_s8(&result, sums, 2, first, count, to);
             continue;
