@@ -56,12 +56,15 @@ def _packed(weights: Array, groups: int) -> Array:
     """Return weights in the order in which ``conv_s8`` reads them, filled up with zeros.
 
     By group, `RESULTS` results of it, `PIECE` inputs of a pixel, two of these results and four of
-    these inputs.
+    these inputs: in their order where a pixel has fours of them, else the middle two exchanged.
     """
     out, inputs, height, width = weights.shape
     share, size = out // groups, height * width * inputs
     padded = np.zeros((groups, -(-share // 2) * 2, -(-size // 8) * 8), weights.dtype)
     padded[:, :share, :size] = weights.transpose(0, 2, 3, 1).reshape(groups, share, size)
+    if inputs % 4:
+        fours = padded.reshape(*padded.shape[:2], -1, 4)
+        padded = fours[..., [0, 2, 1, 3]].reshape(padded.shape)
     return np.concatenate(
         [
             packed(one[first : first + RESULTS, at : at + PIECE], 2)

@@ -27,7 +27,7 @@ _COMPILERS = """\
 #endif
 #if defined(__GNUC__)
 #define ALIGNED __attribute__((aligned(4)))
-#define KERNEL static __attribute__((noinline)) void /* one copy for all stages */
+#define KERNEL static __attribute__((noinline)) void /* a function of its own */
 #else
 #define ALIGNED
 #define KERNEL static void

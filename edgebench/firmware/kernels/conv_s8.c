@@ -96,45 +96,57 @@ static void conv_s8_piece(const int16_t *piece, const int16_t *end, const int8_t
 #endif
 
 /* Widens `count` inputs of two pixels from the one numbered `first` on: of each four inputs those
-   numbered 0, 2, 1, 3 of the first pixel, then those of the second. */
-static void conv_s8_gather(const conv_s8_t *c, const int8_t *x, const int rows[WINDOW_ROWS],
-                           int left, int ahead, int first, int count, int16_t *to)
+   of the first pixel, then those of the second. Four that one word holds lie as it is widened,
+   numbers 0, 2, 1, 3; where a pixel has other numbers of inputs, their weights lie so instead. */
+KERNEL conv_s8_gather(const conv_s8_t *c, const int8_t *x, const int rows[WINDOW_ROWS], int left,
+                      int ahead, int first, int count, int16_t *to)
 {
     const window_t *const window = &c->window;
-    const int share = c->group_in, tap = first / share;
+    const int share = c->group_in, tap = first / share, words = share % 4 == 0;
+    const int end_at = left + ahead + (window->kernel_w - 1) * window->dilation_w;
+    const int joined = c->groups == 1 && window->dilation_w == 1 && left >= 0
+        && end_at < window->width; /* the inputs of a row are one run */
     int ky = tap / window->kernel_w, kx = tap % window->kernel_w, from = first % share, i = 0;
     for (; i < count && ky < window->kernel_h; from = 0) {
         const int column = left + kx * window->dilation_w;
-        const int length = share - from < count - i ? share - from : count - i;
+        const int taps = joined && rows[ky] >= 0 ? window->kernel_w - kx : 1;
+        const int rest = taps * share - from, end = i + (rest < count - i ? rest : count - i);
         const int8_t *p0 = conv_s8_pixel(c, x, rows[ky], column) + from;
         const int8_t *p1 = conv_s8_pixel(c, x, rows[ky], column + ahead) + from;
-        const int end = i + length;
+        if (words) {
 #if DUAL_MAC
-        if (share % 4 == 0) {
-            conv_s8_widen(p0, p1, p0 + length, to + 2 * i);
+            conv_s8_widen(p0, p1, p0 + (end - i), to + 2 * i);
             i = end;
-        }
+#else
+            for (; i < end; ++i) {
+                int16_t *place = to + i / 4 * 8 + i % 2 * 2 + i / 2 % 2;
+                place[0] = *p0++;
+                place[4] = *p1++;
+            }
 #endif
-        for (; i < end; ++i) {
-            int16_t *place = to + i / 4 * 8 + i % 2 * 2 + i / 2 % 2;
-            place[0] = *p0++;
-            place[4] = *p1++;
+        } else {
+            for (; i < end; ++i) {
+                int16_t *place = to + i + (i & ~3);
+                place[0] = *p0++;
+                place[4] = *p1++;
+            }
         }
-        if (++kx == window->kernel_w) {
+        kx += taps;
+        if (kx == window->kernel_w) {
             kx = 0;
             ++ky;
         }
     }
-    for (; i < count; ++i) {
-        int16_t *place = to + i / 4 * 8 + i % 2 * 2 + i / 2 % 2;
+    for (; i < count; ++i) { /* their weights are zero */
+        int16_t *place = to + i + (i & ~3);
         place[0] = place[4] = 0;
     }
 }
 
 /* Writes `count` channels from `first` on of `pixels` pixels. What a pool takes the larger of is
    compared: two sums that go to one place, the result with what is there. */
-static void conv_s8_write(const conv_s8_t *c, const int32_t *sums, int first, int count, int column,
-                          int pixels, int fresh, int8_t *y)
+KERNEL conv_s8_write(const conv_s8_t *c, const int32_t *sums, int first, int count, int column,
+                     int pixels, int fresh, int8_t *y)
 {
     const rescale_t result = c->result;
     const int place = column / c->pool_w, meet = pixels == 2 && (column + 1) / c->pool_w == place;
