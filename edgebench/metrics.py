@@ -177,6 +177,11 @@ _add(
     Metric("final/val_accuracy_mean", "accuracy, mean over seeds", "share", "maximize"),
 )
 for _figure in (
+    # Of the C that `edgebench firmware` compiled for a processor, and ran in an emulator.
+    Metric("firmware/rom_bytes", "firmware ROM", "bytes", "minimize", shown=True),
+    Metric("firmware/ram_bytes", "firmware RAM", "bytes", "minimize", shown=True),
+    Metric("firmware/instructions", "firmware instructions", "count", "minimize", shown=True),
+    Metric("firmware/instructions_per_mac", "instructions a MAC", "number", "minimize"),
     Metric("parity/max_abs_diff", "parity, largest difference", "number", "minimize"),
     Metric("parity/mean_abs_diff", "parity, mean difference", "number", "minimize"),
     Metric("parity/top1_agreement", "parity, agreement", "share", "maximize"),

@@ -23,11 +23,8 @@ from edgebench.profiling import profile
 from edgebench.record import Opening, State
 from edgebench.registry import bind
 from edgebench.scores import CLASSES_LISTED, Counts, counted, scored
-from edgebench.space import INT8, Budget, TrialConfig
+from edgebench.space import CONVENTION, INT8, Budget, TrialConfig
 from edgebench.training import Observer, TrainingFailed, train
-
-CONVENTION = "st"
-"""By which a search measures; it is recorded with every figure."""
 
 
 @dataclass(frozen=True)
@@ -175,9 +172,10 @@ def _measured(
         model = build(config, input_shape, classes)
     graph = untrained_graph(model, input_shape)
     board = budget.board if budget else None
-    models = {"": measure(profile(graph), CONVENTION, target=board)}
+    convention = budget.runtime if budget else CONVENTION
+    models = {"": measure(profile(graph), convention, target=board)}
     if config.int8:
-        models[INT8] = measure(profile(untrained_int8_graph(graph)), CONVENTION, target=board)
+        models[INT8] = measure(profile(untrained_int8_graph(graph)), convention, target=board)
     metrics = {k: v for suffix, one in models.items() for k, v in one.metrics(suffix).items()}
     figures = {name.removeprefix("footprint/"): value for name, value in metrics.items()}
     limits = [f"footprint/{key}" for key in budget.limits] if budget else []
@@ -187,7 +185,7 @@ def _measured(
         metrics,
         budget.usage(figures) if budget else {},
         tuple(layer.record() for layer in models[""].layers),
-        CONVENTION,
+        convention,
         _provenance(models[""]),
         _provenance(models[INT8]) if INT8 in models else "",
         board,

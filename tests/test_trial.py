@@ -17,7 +17,7 @@ from family_instances import middling, smallest
 from edgebench import data, export, trial
 from edgebench.errors import EdgebenchError
 from edgebench.export import untrained_graph, untrained_int8_graph
-from edgebench.footprint import Latency, estimate, load_target
+from edgebench.footprint import Latency, estimate, firmware_plan, load_target
 from edgebench.models import MODELS
 from edgebench.profiling import profile
 from edgebench.record import Opening, State
@@ -150,6 +150,24 @@ def test_a_board_asks_for_the_promise() -> None:
         f"{upper:,} B, 1 B over"
     )
     assert gated(Budget({"rom_upper_bytes": upper}, "a-board")).refusal is None
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+def test_a_budget_names_the_runtime(int8: bool) -> None:
+    """The firmware's plan is what is limited, sought, and equal to that of the exported model."""
+    asked = dataclasses.replace(config(), int8=int8)
+    gate = trial.gate(asked, Budget({}, runtime="edgebench"), (3, 16, 16), 4)
+    assert (gate.refusal, gate.convention) == (None, "edgebench")
+    outcome = trial.run(asked, gate, data_dir=Path("unused"), device=CPU)
+    assert outcome.state == "finished", outcome.reason
+    model = onnx.load_from_string((outcome.onnx_int8 if int8 else outcome.onnx) or b"")
+    plan = firmware_plan(profile(model), "streaming")
+    suffix = "_int8" if int8 else ""
+    assert gate.metrics[f"footprint/ram_bytes{suffix}"] == plan.arena.peak
+    ram = f"ram_bytes{suffix}"
+    limited = Budget({ram: plan.arena.peak - 1}, runtime="edgebench")
+    assert trial.gate(asked, limited, (3, 16, 16), 4).refusal is not None
+    assert trial.gate(asked, None, (3, 16, 16), 4).metrics[f"footprint/{ram}"] > plan.arena.peak
 
 
 def timed(limit: float = 1e9, **params: Any) -> trial.Gate:

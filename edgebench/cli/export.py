@@ -35,6 +35,12 @@ METHODS = get_args(Method)
     metavar="NAME",
     help="Register the run's model in MLflow, after the proof where there is an output.",
 )
+@click.option(
+    "--firmware",
+    is_flag=True,
+    help="A folder also has the C of the model that the study deploys (--int8: of the int8 one), "
+    "compiled and measured.",
+)
 @click.option("--force", is_flag=True, help="Replace a hand-over that is in the folder.")
 @limits_options
 @click.option(

@@ -14,6 +14,7 @@ from edgebench.units import Bytes, Count, shortened
 
 if TYPE_CHECKING:
     from edgebench.firmware import Measurement
+    from edgebench.footprint import Target
     from edgebench.metrics import Dtype
 
 FORMATS = ("table", "markdown", "csv", "json")
@@ -76,6 +77,8 @@ def command(
 ) -> None:
     """Compile MODEL: an ONNX file, a run (id, study:number, study:best), a hand-over, a family.
 
+    The figures of a run are recorded on it as firmware/... and shown by 'report'.
+
     Exits 1 where an operator has no generator, the outputs are not ONNX Runtime's, or the program
     does not fit the board.
     """
@@ -107,25 +110,39 @@ def command(
     )
     _show(measured, format_)
     measured.require_equal()
-    if board is not None and measured.rom_bytes is not None and measured.ram_bytes is not None:
-        over = [
-            f"{what} {used:,} B is over the {limit:,} B of {board.name}"
-            for what, used, limit in (
-                ("ROM", measured.rom_bytes, board.flash_bytes),
-                (
-                    "RAM with the stack",
-                    measured.ram_bytes + (measured.stack_bytes or 0),
-                    board.ram_bytes,
-                ),
-            )
-            if used > limit
-        ]
-        if over:
-            raise CheckFailed(*over)
+    if found.run:
+        _record(found.run, measured, tracking_uri)
+    if board is not None:
+        _check_fits(measured, board)
     if output is not None:
         figures = measured.as_dict()
         for path in deliver(output, program, figures, found.images, found.expected):
             click.echo(f"wrote {path}", err=True)
+
+
+def _record(run: str, measured: Measurement, tracking_uri: str | None) -> None:
+    from edgebench.tracking import record_firmware
+
+    figures = record_firmware(run, measured, tracking_uri=tracking_uri)
+    if figures:
+        click.echo(f"recorded on {run}: {', '.join(figures)}", err=True)
+
+
+def _check_fits(measured: Measurement, board: Target) -> None:
+    """Raise CheckFailed where the program does not fit the board."""
+    if measured.rom_bytes is None or measured.ram_bytes is None:
+        return
+    stacked = measured.ram_bytes + (measured.stack_bytes or 0)
+    over = [
+        f"{what} {used:,} B is over the {limit:,} B of {board.name}"
+        for what, used, limit in (
+            ("ROM", measured.rom_bytes, board.flash_bytes),
+            ("RAM with the stack", stacked, board.ram_bytes),
+        )
+        if used > limit
+    ]
+    if over:
+        raise CheckFailed(*over)
 
 
 def _check_plan(plan: str, styles: tuple[str, ...]) -> None:

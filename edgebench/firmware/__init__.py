@@ -4,9 +4,9 @@
 of `edgebench.footprint`.
 """
 
-from edgebench.firmware.compiling import Built, build
+from edgebench.firmware.compiling import Built, build, require_tools
 from edgebench.firmware.cpus import CPUS, Cpu
-from edgebench.firmware.delivery import check_writable, deliver
+from edgebench.firmware.delivery import check_writable, deliver, files
 from edgebench.firmware.measuring import (
     KEYS,
     Measurement,
@@ -14,7 +14,7 @@ from edgebench.firmware.measuring import (
     output_step,
     run_on_host,
 )
-from edgebench.firmware.naming import Named, named, reference
+from edgebench.firmware.naming import Named, named, of_model, reference
 from edgebench.firmware.operators import GENERATORS, Generator
 from edgebench.firmware.writing import Program, write_program
 
@@ -31,10 +31,13 @@ __all__ = [
     "build",
     "check_writable",
     "deliver",
+    "files",
     "measure_program",
     "named",
+    "of_model",
     "output_step",
     "reference",
+    "require_tools",
     "run_on_host",
     "write_program",
 ]

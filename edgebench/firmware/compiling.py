@@ -23,12 +23,22 @@ from edgebench.firmware.writing import Program
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion")
 """What the C of a model compiles under without a warning."""
 
+GCC = ("-fno-tree-loop-distribute-patterns",)
+"""Without it, GCC calls the C library's memset and memcpy for loops."""
+
+OPTIONS = (
+    "-O2", "-fomit-frame-pointer", "-ffp-contract=fast", "-ffunction-sections", "-fdata-sections",
+    "-ffreestanding", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables",
+)  # fmt: skip
+"""How the C is compiled for a Cortex-M."""
+
 FLASH, RAM = 0x08000000, 0x20000000
 """Where the memories of the linked program begin, as on an STM32."""
 
 FLASH_BYTES, RAM_BYTES = 64 << 20, 16 << 20
 """The memories that are assumed where no board was named."""
 
+NO_EMULATOR = "no emulator: install the extra by pip install 'edgebench[firmware]'"
 BOARD = Path(__file__).parent / "board"
 SECONDS = 1_800
 """How long a compiler may take: tens of megabytes of constants take minutes on a busy machine."""
@@ -61,6 +71,14 @@ def compiler(cpu: Cpu, wanted: str = "auto") -> Compiler:
         f"no compiler for {cpu.name}: install the extra by pip install 'edgebench[firmware]', or "
         f"put {program} into the PATH"
     )
+
+
+def require_tools(cpu: str) -> None:
+    """Raise EdgebenchError where what compiles or emulates for ``cpu`` is not installed."""
+    for one in ("host", cpu):
+        compiler(CPUS[one])
+    if CPUS[cpu].emulated and importlib.util.find_spec("unicorn") is None:
+        raise EdgebenchError(NO_EMULATOR)
 
 
 def _version(command: list[str]) -> str:
@@ -119,21 +137,16 @@ def build(
         sources = [_filled("startup.c", program, folder)]
         script = _script(folder, flash_bytes, ram_bytes)
         target = folder / f"{program.name}.elf"
-        options = ["-O2", "-fomit-frame-pointer", "-ffp-contract=fast", "-ffunction-sections",
-                   "-fdata-sections", "-ffreestanding", f"-Wl,-T,{script}",
-                   "-Wl,--gc-sections"]  # fmt: skip
-        options += ["-fno-sanitize=all"] if "ziglang" in found.name else ["-nostdlib", "-lgcc"]
+        options = [*OPTIONS, f"-Wl,-T,{script}", "-Wl,--gc-sections"]
+        options += (
+            ["-fno-sanitize=all"] if "ziglang" in found.name else [*GCC, "-nostdlib", "-lgcc"]
+        )
     files = [str(folder / f"{program.name}.c"), *map(str, sources)]
     command = [*found.command, *WARNINGS, *options, *extra, "-o", str(target), *files]
     if "-lgcc" in command:  # after what needs it
         command.remove("-lgcc")
         command.append("-lgcc")
-    try:
-        run_compiler(command, folder)
-    except EdgebenchError as error:
-        if "register" not in str(error):
-            raise
-        run_compiler([*command, "-DPLAIN_LOOPS"], folder)  # where the inner loop finds too few
+    run_compiler(command, folder)
     return Built(target, found, chosen)
 
 
@@ -160,9 +173,8 @@ def run_compiler(command: list[str], folder: Path) -> str:
     except subprocess.TimeoutExpired as error:
         raise EdgebenchError(f"the compiler took more than {SECONDS} s") from error
     if found.returncode:
-        words = [
-            line for line in found.stderr.splitlines() if "error" in line or "overflow" in line
-        ]
+        signs = ("error", "overflow", "undefined reference")
+        words = [line for line in found.stderr.splitlines() if any(s in line for s in signs)]
         first = (words or found.stderr.splitlines() or ["it said nothing"])[0]
         raise EdgebenchError(f"the compiler refused the program: {first.strip()}")
     return found.stderr

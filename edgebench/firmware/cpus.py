@@ -49,8 +49,12 @@ CPUS.add(
 )  # fmt: skip
 CPUS.add(
     "cortex-m33",
-    Cpu("cortex-m33", ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m33+fp_armv8d16sp"),
+    Cpu(
+        "cortex-m33",  # with its DSP extension, which clang does not take for granted
+        ("-target", "thumb-freestanding-eabihf",
+         "-mcpu=cortex_m33+dsp+fp_armv8d16sp-slowfpvfmx-slowfpvmlx"),
         ("-mthumb", "-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
-        "UC_CPU_ARM_CORTEX_M33"),
+        "UC_CPU_ARM_CORTEX_M33",
+    ),
 )  # fmt: skip
 CPUS.add("host", Cpu("host", (), ()))

@@ -23,12 +23,6 @@ VECTORS = 4
 FIGURES = "firmware.json"
 
 
-def names_of(program: Program) -> tuple[str, ...]:
-    """Return the names of the files of a folder."""
-    return (f"{program.name}.c", f"{program.name}.h", "main.c", "CMakeLists.txt", "README.md",
-            FIGURES)  # fmt: skip
-
-
 def check_writable(folder: Path) -> None:
     """Refuse a place that a folder cannot be written to.
 
@@ -63,14 +57,7 @@ def deliver(
         EdgebenchError: See `check_writable`; or the disk refuses the bytes.
     """
     check_writable(folder)
-    contents = {
-        f"{program.name}.c": program.source,
-        f"{program.name}.h": program.header,
-        "main.c": check_program(program, images[:VECTORS], expected[:VECTORS]),
-        "CMakeLists.txt": _CMAKE.replace("model", program.name),
-        "README.md": _readme(program, figures),
-        FIGURES: json.dumps(figures, indent=2) + "\n",
-    }
+    contents = files(program, figures, images, expected)
     building = folder.absolute().parent / f".{folder.name}.building-{os.getpid()}"
     try:
         building.mkdir()
@@ -83,6 +70,20 @@ def deliver(
         shutil.rmtree(building, ignore_errors=True)
         raise EdgebenchError(f"cannot write '{folder}': {error.strerror or error}") from error
     return tuple(folder / name for name in contents)
+
+
+def files(
+    program: Program, figures: Mapping[str, Any], images: Array, expected: Array
+) -> dict[str, str]:
+    """Return the texts of a folder by name; the arguments are those of `deliver`."""
+    return {
+        f"{program.name}.c": program.source,
+        f"{program.name}.h": program.header,
+        "main.c": check_program(program, images[:VECTORS], expected[:VECTORS]),
+        "CMakeLists.txt": _CMAKE.replace("model", program.name),
+        "README.md": _readme(program, figures),
+        FIGURES: json.dumps(figures, indent=2) + "\n",
+    }
 
 
 def check_program(program: Program, images: Array, expected: Array) -> str:
@@ -136,7 +137,11 @@ cmake_minimum_required(VERSION 3.13)
 project(model C)
 set(CMAKE_C_STANDARD 99)
 add_library(model STATIC model.c)
-target_compile_options(model PRIVATE -O2 -fomit-frame-pointer -Wall -Wextra -Wconversion)
+target_compile_options(model PRIVATE -O2 -fomit-frame-pointer -ffp-contract=fast)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")  # which else calls memset and memcpy for loops
+  target_compile_options(model PRIVATE -fno-tree-loop-distribute-patterns)
+endif()
+target_compile_options(model PRIVATE -Wall -Wextra -Wconversion)
 target_include_directories(model PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 add_executable(check main.c)
 target_link_libraries(check model)
@@ -145,15 +150,23 @@ add_test(NAME golden-vectors COMMAND check)
 """
 
 
+_PLAIN = """
+Loops over bytes are assembly where GCC or clang compiles for a processor with the DSP extension
+(Cortex-M4, M7, M33); `-DPLAIN_LOOPS` leaves them in C, with the same results, where assembly is in
+the way: of an assembler of another syntax, of a sanitizer, of static analysis."""
+
+
 def _readme(program: Program, figures: Mapping[str, Any]) -> str:
     name, upper = program.name, program.name.upper()
+    plain = _PLAIN if "PLAIN_LOOPS" in program.source else ""
     shown = "\n".join(f"| {key} | {value} |" for key, value in figures.items() if key != "layers")
     return f"""\
 # {name}: a network as C99
 
 Put `{name}.c` and `{name}.h` into your project; they need no library, no allocation and no header
-but `<stdint.h>`. Compile with `-O2 -fomit-frame-pointer` and, on a Cortex-M4, M7 or M33, with the
-FPU switched on (`-mfloat-abi=hard`). Call
+but `<stdint.h>`. The figures below are of `-O2 -fomit-frame-pointer -ffp-contract=fast` and, on a
+Cortex-M4, M7 or M33, of the FPU (`-mfpu=fpv4-sp-d16` or `fpv5-sp-d16`, `-mfloat-abi=hard`), which
+your start-up code has to switch on.{plain} Call
 
 ```c
 #include "{name}.h"

@@ -21,6 +21,7 @@ from edgebench.firmware.compiling import (
     BOARD,
     FLASH,
     FLASH_BYTES,
+    NO_EMULATOR,
     RAM,
     RAM_BYTES,
     Built,
@@ -76,9 +77,7 @@ def emulate(
     try:
         import unicorn
     except ModuleNotFoundError as error:
-        raise EdgebenchError(
-            "no emulator: install the extra by pip install 'edgebench[firmware]'"
-        ) from error
+        raise EdgebenchError(NO_EMULATOR) from error
     elf = built.elf()
     emulator = _machine(unicorn, elf, built)
     counter = _Counter(emulator, elf, functions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgebench.firmware.integers import integers, packed_taps
+from edgebench.firmware.integers import integers, packed
 from edgebench.firmware.layer import Layer
 from edgebench.firmware.operators.convolution import blocked_bias, struct
 from edgebench.firmware.operators.dense import held_matrix
@@ -19,13 +19,11 @@ def integer_dense(layer: Layer) -> str:
     outputs, inputs = found.weights.shape
     padded = np.zeros((-(-outputs // 4) * 4, inputs), found.weights.dtype)
     padded[:outputs] = found.weights
-    blocks = padded.reshape(-1, 1, 4, inputs)
     fields = {
         "rows": layer.activation().elements // inputs, "inputs": inputs, "outputs": outputs,
-        "zero": found.zero, "low": found.low, "high": found.high,
-        "weights": layer.array("weights", packed_taps(blocks, 4), "int8_t"),
+        "weights": layer.array("weights", packed(padded, 4), "int8_t"),
         "bias": layer.array("bias", blocked_bias(found.folded, 1, 4), "int32_t"),
-        "scales": layer.array("scales", blocked_bias(found.scales, 1, 4), "float"),
+        "result": found.result(layer.array("scales", blocked_bias(found.scales, 1, 4), "float")),
     }  # fmt: skip
     body = struct("dense_s8_t", fields)
     return f"{body}\ndense_s8(&k, x, y);"

@@ -8,6 +8,7 @@ channel's weights, is taken off the bias, so that the kernels multiply what is h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,10 @@ class Integers:
     zero: int
     low: int
     high: int
+
+    def result(self, scales: str) -> dict[str, Any]:
+        """Return the fields of a ``rescale_t`` whose factors are the array ``scales``."""
+        return {"zero": self.zero, "low": self.low, "high": self.high, "scales": scales}
 
     @property
     def folded(self) -> Array:
@@ -70,14 +75,15 @@ def integers(layer: Layer, held: Array) -> Integers:
     return Integers(held, bias, scales, taken.one[1], target.one[1], low, high)
 
 
-def packed_taps(weights: Array, block: int) -> Array:
-    """Return ``[blocks, taps, block, inputs]`` with 4 inputs of each result at a time.
+def packed(weights: Array, block: int) -> Array:
+    """Return weights ``[results, inputs]`` in blocks of results, 4 inputs of each at a time.
 
-    The inputs of a tap that are left over stand one after the other, each with all results.
+    Inputs that are left over stand behind the others of a block, each with all results.
     """
-    blocks, taps, _, inputs = weights.shape
+    results, inputs = weights.shape
+    blocks = weights.reshape(results // block, block, inputs)
     whole = inputs // 4 * 4
-    parts = weights[..., :whole].reshape(blocks, taps, block, whole // 4, 4)
-    fours = parts.transpose(0, 1, 3, 2, 4).reshape(blocks, taps, -1)
-    rest = weights[..., whole:].transpose(0, 1, 3, 2).reshape(blocks, taps, -1)
-    return np.concatenate([fours, rest], axis=2)
+    parts = blocks[..., :whole].reshape(-1, block, whole // 4, 4).transpose(0, 2, 1, 3)
+    rest = blocks[..., whole:].transpose(0, 2, 1)
+    joined = [parts.reshape(len(blocks), -1), rest.reshape(len(blocks), -1)]
+    return np.concatenate(joined, axis=1).reshape(-1)

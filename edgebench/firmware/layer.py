@@ -22,16 +22,25 @@ class Source:
     Attributes:
         arrays: The definitions of the constants.
         zeros: Elements of the array of zeros beside an image of floats.
-        rows: The most rows that a convolution reads at a step.
-        patch: The most inputs of a pixel that an integer convolution gathers.
+        most: What the arrays of kernels are sized by, each the most that a stage needs.
         pads: By C type and zero point, the elements of what lies beside an image of integers.
     """
 
     arrays: list[str] = field(default_factory=list)
     zeros: int = 0
-    rows: int = 1
-    patch: int = 1
+    most: dict[str, int] = field(default_factory=dict)
     pads: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def needs(self, **sizes: int) -> None:
+        """Note what a stage needs of the arrays of kernels."""
+        for name, size in sizes.items():
+            self.most[name] = max(self.most.get(name, 0), size)
+
+    def beside(self, zero: int, elements: int) -> str:
+        """Return the name of an array of as many zero points, beside an image of bytes."""
+        key = ("int8_t", zero)
+        self.pads[key] = max(self.pads.get(key, 0), elements)
+        return pad_name(*key)
 
 
 @dataclass
@@ -121,7 +130,10 @@ class Layer:
         name = f"{role}_{self.number}"
         flat = np.ascontiguousarray(values).reshape(-1)
         body = _numbers(flat, ctype)
-        self.source.arrays.append(f"static const {ctype} {name}[{flat.size}] = {{\n{body}}};")
+        aligned = " ALIGNED" if ctype == "int8_t" else ""  # kernels read four at once
+        self.source.arrays.append(
+            f"static const {ctype} {name}[{flat.size}]{aligned} = {{\n{body}}};"
+        )
         return name
 
     def rows(self, name: str) -> int:

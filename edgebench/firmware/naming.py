@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ class Named:
     """A model with its weights, its operators, and images with what ONNX Runtime makes of them.
 
     ``spread`` is how far ONNX Runtime is from itself on them: an int8 graph as it is written
-    against the same with operators fused. ``notes`` say what the figures do not hold for.
+    against the same with operators fused. ``notes`` say what the figures do not hold for. ``run``
+    is the run of the record that the model was fetched from, as it was named, or "".
     """
 
     name: str
@@ -44,6 +46,7 @@ class Named:
     expected: Array
     spread: float = 0.0
     notes: tuple[str, ...] = ()
+    run: str = ""
 
 
 def named(
@@ -69,7 +72,13 @@ def named(
     Raises:
         EdgebenchError: Nothing has that name, or it cannot be had in that type.
     """
-    model, golden, notes = _found(name, fetch, dtype, options, image)
+    fetched: list[str] = []
+
+    def noted(run: str, asked: Dtype | None) -> Path:
+        fetched.append(run)
+        return fetch(run, asked)
+
+    model, golden, notes = _found(name, noted, dtype, options, image)
     shape = _shape(model)
     pictures = np.random.default_rng(0).normal(0, 1, (max(images, 1), *shape)).astype(np.float32)
     if golden is not None:
@@ -80,9 +89,19 @@ def named(
         notes = (*notes, CALIBRATED)
     if dtype == "float32" and _quantized(model):
         export.check_dtype(name, "int8", dtype)
+    found = of_model(model, pictures, name)
+    return replace(found, notes=notes, run=fetched[0] if fetched else "")
+
+
+def of_model(model: onnx.ModelProto, images: Array, name: str) -> Named:
+    """Return a model with what ONNX Runtime makes of ``images``, float32 ``[N, ...]``.
+
+    Raises:
+        EdgebenchError: ONNX Runtime does not run the model.
+    """
     profile, constants = constant_data(model)
-    expected, spread = reference(model, pictures)
-    return Named(name, profile, constants, pictures, expected, spread, notes)
+    expected, spread = reference(model, images)
+    return Named(name, profile, constants, images, expected, spread)
 
 
 def _found(

@@ -27,7 +27,7 @@ _COMPILERS = """\
 #endif
 #if defined(__GNUC__)
 #define ALIGNED __attribute__((aligned(4)))
-#define KERNEL static __attribute__((noinline)) void /* it needs every register for itself */
+#define KERNEL static __attribute__((noinline)) void /* a function of its own */
 #else
 #define ALIGNED
 #define KERNEL static void
@@ -183,10 +183,11 @@ def _assembled(program: Program, source: Source, functions: list[str]) -> str:
     for (kind, zero), count in sorted(source.pads.items()):
         values = ", ".join([str(zero)] * count)
         support.append(f"static const {kind} {pad_name(kind, zero)}[{count}] = {{{values}}};")
-    if any("CONV_MOST_ROWS" in kernel for kernel in called):
-        support.append(f"#define CONV_MOST_ROWS {source.rows}")
-    if any("CONV_PATCH" in kernel for kernel in called):
-        support.append(f"#define CONV_PATCH {source.patch}")
+    support += [
+        f"#define {name} {most}"
+        for name, most in source.most.items()
+        if any(name in kernel for kernel in called)
+    ]
     parts = [
         _opening(program),
         f'#include "{program.name}.h"',

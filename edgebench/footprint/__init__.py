@@ -20,6 +20,7 @@ from edgebench.footprint.rows import (
     Window,
     firmware_plan,
     firmware_rom,
+    firmware_rom_upper,
 )
 from edgebench.footprint.targets import (
     TARGETS,
@@ -50,6 +51,7 @@ __all__ = [
     "estimate",
     "firmware_plan",
     "firmware_rom",
+    "firmware_rom_upper",
     "latency_refusal",
     "living_at_peak",
     "load_target",

@@ -40,7 +40,7 @@ from edgebench.tracking import (
     stores_reached,
     tracked,
 )
-from edgebench.trial import CONVENTION, Gate, Outcome, gate
+from edgebench.trial import Gate, Outcome, gate
 
 if TYPE_CHECKING:
     from edgebench.search.promise import Promise
@@ -82,7 +82,9 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             settings.alone(sweep.name) as lock,
         ):
             sampler, log = _stores(sweep, settings)
-            log.begin_sweep(sweep, facts, f"{CONVENTION} ({CONVENTIONS[CONVENTION].title})")
+            log.begin_sweep(
+                sweep, facts, f"{sweep.convention} ({CONVENTIONS[sweep.convention].title})"
+            )
             if stopping is not None or sweep.method == "edgebench":
                 trained += log.trained()
             known = {first.data_key: facts}

@@ -2,7 +2,7 @@
 
 from edgebench.metrics import INT8
 from edgebench.space.axis import Axis
-from edgebench.space.budget import Budget
+from edgebench.space.budget import CONVENTION, Budget
 from edgebench.space.candidates import TrialConfig
 from edgebench.space.figures import COMMON as FIGURE_KEYS
 from edgebench.space.file import PARTS, Header, build, load
@@ -10,6 +10,7 @@ from edgebench.space.schema import SECTIONS, Place, axis_named, places
 from edgebench.space.sweep import Sweep
 
 __all__ = [
+    "CONVENTION",
     "FIGURE_KEYS",
     "INT8",
     "PARTS",

@@ -9,6 +9,9 @@ from edgebench.footprint import Target
 from edgebench.limits import Verdict, uses
 from edgebench.metrics import limited
 
+CONVENTION = "st"
+"""By which a search measures where its budget names no other."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -22,11 +25,13 @@ class Budget:
         limits: The most of each figure (``rom_upper_bytes``, ``macc_int8``, ...), in its unit.
         target: The name of the board that some of the limits come from, or None.
         board: That board, of which latency is estimated, or None.
+        runtime: The convention that the search measures by: what will run the model.
     """
 
     limits: Mapping[str, float]
     target: str | None = None
     board: Target | None = None
+    runtime: str = CONVENTION
 
     def usage(self, figures: Mapping[str, float]) -> dict[str, float]:
         """Return used / limit - 1 of each limited figure that is known; feasible iff all <= 0."""

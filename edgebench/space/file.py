@@ -18,7 +18,7 @@ from annotated_types import Ge, Gt, Le
 from edgebench import data, yaml12
 from edgebench.analysis import ANALYSES
 from edgebench.errors import NAMED, EdgebenchError, more, quoted, shown, unknown
-from edgebench.footprint import latency_refusal, load_target
+from edgebench.footprint import CONVENTIONS, latency_refusal, load_target
 from edgebench.metrics import (
     INT8,
     Dtype,
@@ -33,7 +33,7 @@ from edgebench.metrics import limits as limitable
 from edgebench.record import Objective
 from edgebench.registry import Option, options
 from edgebench.space.axes import Distribution, read_axes, unknown_keys
-from edgebench.space.budget import Budget
+from edgebench.space.budget import CONVENTION, Budget
 from edgebench.space.figures import read_figures
 from edgebench.space.schema import LARGEST_SEED, SECTIONS, axis_named
 from edgebench.space.sweep import GRID_LIMIT, Method, Sweep, Tested
@@ -44,7 +44,8 @@ LONGEST_NAME = 100
 MOST_RUNS = 1_000_000
 PARTS = {
     "metrics": "What is sought: a list of {name, goal}, the first decides; see 'options metrics'",
-    "budget": "{target: BOARD, dtype: float32 or int8}, or limits by figure, as rom_bytes: 100000",
+    "budget": "{target: BOARD, dtype: float32 or int8}, or limits by figure, as rom_bytes: 100000; "
+    "runtime: CONVENTION measures by another than st",
     "parameters": "The axes: a value, {values: [...]}, {min, max, q} or {distribution, min, max}, "
     f"a distribution being one of {', '.join(get_args(Distribution))}; when: {{AXIS: VALUE}} makes "
     "one conditional",
@@ -248,7 +249,11 @@ def _budget(content: Any, mistakes: list[str]) -> Budget | None:
     if not isinstance(content, dict) or not content:
         mistakes.append("budget: write {target: BOARD} or limits, as in {rom_bytes: 1000000}")
         return None
-    mistakes += unknown_keys(content, ("target", "dtype", *limitable()), "budget")
+    mistakes += unknown_keys(content, ("target", "dtype", "runtime", *limitable()), "budget")
+    runtime = str(content.get("runtime", CONVENTION))
+    if runtime not in CONVENTIONS:
+        mistakes.append(f"budget.runtime: {unknown('convention', runtime, CONVENTIONS)}")
+        runtime = CONVENTION
     dtype = content.get("dtype", "float32")
     if dtype not in get_args(Dtype):
         mistakes.append(f"budget.dtype: {unknown('dtype', str(dtype), get_args(Dtype))}")
@@ -268,7 +273,7 @@ def _budget(content: Any, mistakes: list[str]) -> Budget | None:
             mistake = Option(name, kind, None).mistake(content[name])
             mistakes += [f"budget.{name}: {mistake}"] if mistake else []
             limits |= {} if mistake else {_of_board(metric, dtype): content[name]}
-    return Budget(limits, board.name if board else None, board)
+    return Budget(limits, board.name if board else None, board, runtime)
 
 
 def _of_board(metric: Metric, dtype: Dtype) -> str:
@@ -295,7 +300,7 @@ def _check_latency(
                 f"{place}: '{metric.key}' is of a board; write budget: {{target: BOARD}}"
             )
             continue
-        refusal = latency_refusal(budget.board, metric.dtype or "float32")
+        refusal = latency_refusal(budget.board, metric.dtype or "float32", budget.runtime)
         written = metric.key if place.startswith("budget") else name
         nearest = (
             f"; the nearest valid value is '{written}{INT8}'" if metric.dtype != "int8" else ""

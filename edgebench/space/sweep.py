@@ -11,7 +11,7 @@ from typing import Any, Literal
 from edgebench.metrics import metric_of
 from edgebench.record import FigureAsked, Objective, Scalar
 from edgebench.space.axis import Axis
-from edgebench.space.budget import Budget
+from edgebench.space.budget import CONVENTION, Budget
 from edgebench.space.candidates import TrialConfig
 
 Method = Literal["tpe", "gp", "nsga2", "random", "grid", "edgebench"]
@@ -48,6 +48,11 @@ class Sweep:
         return next((name for name in names if metric_of(name).split == "validation"), None)
 
     @property
+    def convention(self) -> str:
+        """By which its candidates are measured."""
+        return self.budget.runtime if self.budget else CONVENTION
+
+    @property
     def varied(self) -> tuple[str, ...]:
         """Names of the axes that have more than one value."""
         several = (axis.name for axis in self.axes if len(axis.choices() or (1, 2)) > 1)
@@ -62,12 +67,17 @@ class Sweep:
         return {
             "dataset": self.dataset,
             "metrics": [asdict(objective) for objective in self.objectives],
-            "budget": self.budget
-            and {"limits": dict(self.budget.limits), "target": self.budget.target},
+            "budget": self._limits(),
             "parameters": self._parameters() if self.varied else {},
             "seed": self.seed if self.varied else None,
             "export.int8": self.int8,
         }
+
+    def _limits(self) -> dict[str, Any] | None:
+        if self.budget is None:
+            return None
+        found = {"limits": dict(self.budget.limits), "target": self.budget.target}
+        return found if self.convention == CONVENTION else {**found, "runtime": self.convention}
 
     def _parameters(self) -> dict[str, Any]:
         """Return the axes as JSON data, by name; an axis in parts (see variants) is a list."""

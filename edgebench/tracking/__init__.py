@@ -3,6 +3,7 @@
 from edgebench.tracking import views
 from edgebench.tracking.analyses import with_filters
 from edgebench.tracking.finals import FinalsLog
+from edgebench.tracking.firmware import record_firmware
 from edgebench.tracking.handover import ExportedRun, ParityFailed, export_run
 from edgebench.tracking.lock import Lock, locked
 from edgebench.tracking.log import StudyLog
@@ -72,6 +73,7 @@ __all__ = [
     "read_study",
     "reader",
     "reason_of",
+    "record_firmware",
     "record_opening",
     "record_proof",
     "recorded_handovers",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgebench import export
 from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.export import Calibration, LabelledImages, Ladder, Limits, Proven, Request
+from edgebench.tracking.firmware import CPU, handed_firmware, record_firmware
 from edgebench.tracking.openings import open_test_split
 from edgebench.tracking.proofs import record_handover, record_proof
 from edgebench.tracking.reading import experiment_id_of, fetch_run
@@ -18,10 +19,15 @@ from edgebench.tracking.saved import dataset_of, model_of, origin_of, preprocess
 
 if TYPE_CHECKING:
     from edgebench.data import Split as ImagesOfSplit
+    from edgebench.export import Images
+    from edgebench.metrics import Dtype
+    from edgebench.tracking.reading import SavedRun
 
 Split = Literal["validation", "test"]
 SPLITS: tuple[Split, ...] = ("validation", "test")
 PARITY = Limits()
+IMAGES = 100
+"""Images that the firmware is compared with ONNX Runtime on."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ def export_run(
     calibration: str | Calibration = "auto",
     calibration_count: int = export.COUNT,
     sign: Path | None = None,
+    firmware: bool = False,
 ) -> ExportedRun:
     """Export a run to ONNX, compare it with PyTorch on its own images, and write it if it passes.
 
@@ -84,10 +91,13 @@ def export_run(
             one candidate, or a setting of one's own.
         calibration_count: How many training images int8 is calibrated on.
         sign: A file with a private Ed25519 key that signs the proof of a folder.
+        firmware: The folder also has the C of the model, compiled and measured: of the int8 model
+            with ``int8``, else of the one that the run's study deploys.
 
     Raises:
         EdgebenchError: An option, the run, its images or the path is not valid; nothing is written.
         ParityFailed: A rung failed; a `CheckFailed` that carries the `ExportedRun`.
+        CheckFailed: An operator has no generator, or the firmware's outputs are others.
     """
     output = Path(path)
     folder = output.suffix != ".onnx"
@@ -95,6 +105,8 @@ def export_run(
     request = Request(opset, softmax, int8 or folder, settings, calibration_count, limits)
     _check_output(output, split, force=force)
     signer = _signer(sign, output)
+    if firmware:
+        _check_firmware(output)
     saved = fetch_run(run, tracking_uri=tracking_uri)
     images = dataset_of(saved, dataset, data_dir)
     model, preprocessing = model_of(saved), preprocessing_of(saved)
@@ -121,13 +133,41 @@ def export_run(
         raise ParityFailed(failure, ExportedRun(saved.run_id, proven.ladder, proof)) from None
     if folder:
         vectors = export.golden_vectors(model, proven, preprocessing, evaluation)
-        bundle = export.Bundle.of(proven, vectors, proof)
+        texts: Mapping[str, str] = {}
+        if firmware:
+            dtype: Dtype = "int8" if int8 else saved.deployed
+            chosen = export.evenly_spaced(len(evaluation.pixels), IMAGES)
+            inputs = preprocessing.apply(evaluation.pixels[chosen])
+            texts = _firmware(saved, proven, dtype, inputs, tracking_uri)
+        bundle = export.Bundle.of(proven, vectors, proof, texts)
         record_handover(saved.run_id, bundle.digests(), tracking_uri=tracking_uri)
         export.write(output, bundle, force=force, sign=signer)
         written: tuple[Path, ...] = (output,)
     else:
         written = _write_file(output, proven, proof)
     return ExportedRun(saved.run_id, proven.ladder, proof, written)
+
+
+def _check_firmware(output: Path) -> None:
+    """Refuse a firmware that could not be written or measured, before anything is loaded."""
+    if output.suffix == ".onnx":
+        raise EdgebenchError(
+            f"--firmware is a part of a hand-over, and '{output}' is one file; give a folder"
+        )
+    from edgebench.firmware import require_tools
+
+    require_tools(CPU)
+
+
+def _firmware(
+    saved: SavedRun, proven: Proven, dtype: Dtype, inputs: Images, tracking_uri: str | None
+) -> Mapping[str, str]:
+    """Return the texts of a run's firmware, measured; the figures go to the run."""
+    small = proven.choice.model if proven.choice else proven.float_model
+    model = small if dtype == "int8" else proven.float_model
+    measurement, texts = handed_firmware(model, inputs, saved.name)
+    record_firmware(saved.run_id, measurement, tracking_uri=tracking_uri)
+    return texts
 
 
 def _signer(key: Path | None, output: Path) -> Callable[[bytes], bytes] | None:

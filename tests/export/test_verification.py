@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -22,7 +23,7 @@ from handover_case import bundle, restate
 
 from edgebench.errors import EdgebenchError
 from edgebench.export import signer, verify, write
-from edgebench.export.handover.bundle import NAMES
+from edgebench.export.handover.bundle import FIRMWARE_NAMES, NAMES
 from edgebench.export.handover.signature import is_signed
 from edgebench.export.parity import Limits
 
@@ -154,6 +155,57 @@ def test_what_stands_beside_is_not_vouched_for(folder: Path) -> None:
     found = verify(folder)
     assert found.passed
     assert found.notes[1] == "no part of the hand-over, and not vouched for: 'firmware.c'"
+
+
+def with_firmware(folder: Path) -> Path:
+    """Write the hand-over with the C of a model beside ``folder`` and return its folder."""
+    texts = {name: name.encode() for name in FIRMWARE_NAMES}
+    write(folder.parent / "with", dataclasses.replace(bundle(), firmware=texts))
+    return folder.parent / "with"
+
+
+def test_the_firmware_of_a_hand_over(folder: Path) -> None:
+    """Its files are proven as the others are; what is laid beside them is named."""
+    whole = with_firmware(folder)
+    assert verify(whole).passed
+    assert len(verify(whole).notes) == 1
+    (whole / "firmware" / "model.h").write_text("other")
+    (whole / "firmware" / "\u202e.o").write_text("built")
+    found = verify(whole)
+    assert found.problems == (
+        "firmware/model.h is not the file that was proven: its SHA-256 differs",
+    )
+    assert found.notes[1].endswith("not vouched for: 'firmware/\\u202e.o'")
+    with pytest.raises(EdgebenchError, match=r"holds 'firmware/.*', which is no part of a"):
+        write(whole, bundle(), force=True)
+    (whole / "firmware" / "\u202e.o").unlink()
+    write(whole, bundle(), force=True)
+    assert not (whole / "firmware").exists()
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (_linked, "'{}': firmware/main.c is a link, not the file itself"),
+        (_piped, "'{}': firmware/main.c is no file"),
+        (lambda path: _linked(path.parent), "'{}': firmware is a link, not the file itself"),
+        (lambda path: path.unlink(), "'{}' is incomplete: firmware/main.c: No such file or"),
+    ],
+)
+def test_firmware_that_is_no_file(folder: Path, harm: Callable[[Path], None], said: str) -> None:
+    """Neither a file of it nor its folder is followed elsewhere."""
+    whole = with_firmware(folder)
+    harm(whole / "firmware" / "main.c")
+    with pytest.raises(EdgebenchError) as caught:
+        verify(whole)
+    assert str(caught.value).startswith(said.format(whole))
+
+
+def test_a_proof_names_the_whole_firmware(folder: Path) -> None:
+    """All of its files or none, so that no C is left unproven."""
+    whole = with_firmware(folder)
+    stated(whole, lambda proof: proof["files"].pop("firmware/model.c"))
+    assert refused(whole) == "proof.json names no 'firmware/model.c'"
 
 
 # Sizes --------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from onnx_graphs import Sketchpad
-from programs import drawn, expected, images_for, quantized, written
+from programs import allowed, drawn, expected, images_for, quantized, written
 
 from edgebench.cli.firmware import command
 from edgebench.errors import EdgebenchError
@@ -20,6 +20,8 @@ from edgebench.firmware import KEYS, check_writable, deliver, measure_program, o
 from edgebench.firmware.compiling import build, compiler
 from edgebench.firmware.cpus import CPUS
 from edgebench.firmware.elf import Elf
+from edgebench.firmware.emulation import emulate
+from edgebench.firmware.measuring import as_input, as_real, run_on_host
 from edgebench.footprint import measure
 from edgebench.profiling import profile
 
@@ -51,10 +53,51 @@ def test_every_cpu(cpu: str) -> None:
     assert found.rodata_bytes is not None
     assert found.rodata_bytes > profile(model).weights_bytes
     assert found.stack_bytes
+    footprint = measure(profile(model), "edgebench")
+    assert footprint.rom_bytes == found.predicted_rom_bytes
+    assert footprint.rom_upper_bytes is not None
+    assert found.rom_bytes is not None
+    if cpu != "cortex-m0+":  # which has floats in software, and needs more
+        assert found.rom_bytes <= footprint.rom_upper_bytes
+    if cpu == "cortex-m4" and "clang" in found.compiler:  # what the prediction is of
+        assert abs(found.predicted_rom_bytes - found.rom_bytes) <= 0.02 * found.rom_bytes + 64
     # By stage and in all: what runs outside of the stages is the loop around them.
     inside = sum(layer["instructions"] for layer in found.layers)
     assert found.instructions is not None
     assert 0.95 * found.instructions < inside <= found.instructions
+
+
+def corners(pad: Sketchpad) -> str:
+    """Draw what the loops in assembly meet at their ends.
+
+    More inputs and results than are multiplied at once, odd numbers of both and of pixels, groups,
+    strides, dilation, channels by themselves, and a dense layer with inputs left over.
+    """
+    value = pad.add("Relu", [pad.conv("input", 66, 3, pads=[1, 1, 1, 1])])
+    value = pad.conv(value, 66, 66, group=66, pads=[1, 1, 1, 1])
+    value = pad.conv(value, 10, 66, group=2, strides=[1, 2], pads=[1, 1, 1, 1])
+    value = pad.add("MaxPool", [value], kernel_shape=[2, 3], strides=[2, 3])
+    value = pad.conv(value, 8, 10, kernel=2, pads=[2, 2, 0, 0], dilations=[2, 2])
+    value = pad.conv(value, 8, 8, group=8, strides=[1, 2], pads=[0, 2, 2, 4], dilations=[1, 2])
+    value = pad.conv(value, 7, 8, pads=[1, 1, 1, 1])
+    return pad.dense(pad.add("Flatten", [value]), 5, 28)
+
+
+@compiled
+@pytest.mark.parametrize("extra", [(), ("-DPLAIN_LOOPS",)], ids=["assembly", "plain"])
+def test_the_loops_in_assembly(tmp_path: Path, extra: tuple[str, ...]) -> None:
+    """Bit for bit what the loops in C compute on this machine, ONNX Runtime's within a step."""
+    model = quantized(drawn(corners, shape=("N", 3, 4, 13)))
+    program, images = written(model), images_for(model, 4)
+    for cpu in ("host", "cortex-m4"):
+        (tmp_path / cpu).mkdir()
+    here = run_on_host(program, build(program, tmp_path / "host", "host"), images)
+    assert np.abs(here - expected(model, images)).max() <= allowed(program, model, images)
+    built = build(program, tmp_path / "cortex-m4", "cortex-m4", extra=extra)
+    held = [as_input(program, one) for one in images]
+    run = emulate(built, program.name, program.functions, held, np.zeros(5, np.int8))
+    np.testing.assert_array_equal(as_real(program, run.outputs), here)
+    assert len(set(run.outputs.reshape(-1).tolist())) > 4  # it is no constant
 
 
 @compiled

@@ -12,7 +12,7 @@ from onnx_graphs import Sketchpad
 from programs import allowed, drawn, expected, images_for, outputs, quantized, written
 
 from edgebench.errors import CheckFailed, EdgebenchError
-from edgebench.firmware import GENERATORS
+from edgebench.firmware import GENERATORS, output_step
 
 F = np.float32
 
@@ -76,6 +76,48 @@ def test_bytes(write: Any) -> None:
     program, images = written(model), images_for(model, 20)
     apart = np.abs(outputs(program, images) - expected(model, images))
     assert apart.max() <= allowed(program, model, images)
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+@pytest.mark.parametrize("op", ["Flatten", "Softmax", "Add", "LayerNormalization", "Reshape"])
+def test_what_follows_an_image_that_became_a_vector(op: str, int8: bool) -> None:
+    """It lies channels last and is read in ONNX's order, whoever reads it."""
+
+    def write(pad: Sketchpad) -> str:
+        value = pad.add("Flatten", [pad.conv("input", 4, 3, pads=[1, 1, 1, 1])])
+        if op == "Softmax":
+            return pad.add("Softmax", [value], axis=1)
+        if op == "Add":
+            return pad.add("Add", [value, pad.weight("shift", 4 * 5 * 6)])
+        if op == "LayerNormalization":
+            return pad.add(op, [value, pad.weight("scale", 4 * 5 * 6)], axis=-1)
+        if op == "Reshape":
+            value = pad.add("Reshape", [value, pad.data("to", [-1, 10, 12])])
+            return pad.add("Softmax", [value], axis=1)
+        return value
+
+    model = drawn(write, shape=("N", 3, 5, 6))
+    model = quantized(model) if int8 else model
+    program, images = written(model), images_for(model, 3)
+    apart = np.abs(outputs(program, images) - expected(model, images))
+    assert apart.max() <= (allowed(program, model, images) if int8 else 1e-5)
+
+
+@pytest.mark.parametrize("kernel", [(2, 1), (1, 2), (2, 3), (3, 3), (3, 4)], ids=str)
+def test_pools_of_bytes_inside_a_convolution(kernel: tuple[int, int]) -> None:
+    """Maxima over rows and columns, also where two pixels at once go to two places."""
+
+    def write(pad: Sketchpad) -> str:
+        value = pad.add("Relu", [pad.conv("input", 5, 3, pads=[1, 1, 1, 1])])
+        value = pad.add("MaxPool", [value], kernel_shape=[*kernel], strides=[*kernel])
+        return pad.add("Flatten", [value])
+
+    model = quantized(drawn(write, shape=("N", 3, 7, 13)))
+    program, images = written(model), images_for(model, 4)
+    found, wanted = outputs(program, images), expected(model, images)
+    assert program.functions == ("layer_0_conv", "layer_1_identity")  # the pool is inside
+    assert np.abs(found - wanted).max() <= allowed(program, model, images)
+    assert np.abs(found - wanted).mean() < 0.05 * output_step(program)
 
 
 SINGLE: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [

@@ -12,8 +12,15 @@ from onnx_graphs import Sketchpad
 
 from edgebench.errors import EdgebenchError
 from edgebench.export import untrained_graph, untrained_int8_graph
-from edgebench.footprint import Layout, firmware_plan, measure
+from edgebench.footprint import (
+    Layout,
+    Target,
+    firmware_plan,
+    firmware_rom,
+    measure,
+)
 from edgebench.footprint.rows.rings import rings
+from edgebench.footprint.rows.rom import constants
 from edgebench.footprint.rows.stages import network
 from edgebench.models import MODELS
 from edgebench.profiling import Profile, profile
@@ -22,9 +29,10 @@ from edgebench.registry import bind
 SHAPES = st.lists(st.integers(1, 3), min_size=1, max_size=4)
 
 
-def family(name: str, int8: bool = False) -> Profile:
-    """Return the operators of a family at its defaults on 3x32x32."""
-    graph = untrained_graph(MODELS[name]((3, 32, 32), 10, **bind(MODELS[name])), (3, 32, 32))
+def family(name: str, int8: bool = False, **options: object) -> Profile:
+    """Return the operators of a family on 3x32x32."""
+    network = MODELS[name]((3, 32, 32), 10, **bind(MODELS[name], options))
+    graph = untrained_graph(network, (3, 32, 32))
     return profile(untrained_int8_graph(graph) if int8 else graph)
 
 
@@ -138,6 +146,45 @@ def test_the_convention_is_the_plan() -> None:
     assert len(footprint.layers) == len(plan.network.stages)
     assert footprint.macs == found.macs
     assert footprint.weights_bytes == found.weights_bytes
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+def test_constants_are_counted_as_they_are_packed(int8: bool) -> None:
+    """By hand: GAP of two blocks, whose layers fill no block of channels but the last's do.
+
+    Convolutions 3 -> 5 and 5 -> 10, a dense layer 10 -> 10.
+    """
+    found = family("gap", int8, width=5, blocks=2)
+    if int8:
+        # Channels in pairs, inputs in eights, results of the dense layer in fours; eight bytes of
+        # bias and factor for each; what the kernels are called with; zero points beside images.
+        weights = 6 * 32 + 10 * 48 + 12 * 10
+        expected = weights + 8 * (6 + 10 + 12) + 112 + 112 + 36 + (4 + 8)
+    else:
+        weights = 8 * 27 + 12 * 45 + 10 * 10
+        expected = 4 * (weights + 8 + 12 + 10) + 96 + 96 + 4 * 5
+    plan = firmware_plan(found, "streaming")
+    assert constants(plan) == expected
+    assert firmware_rom(plan) > expected
+
+
+def test_it_fits_where_the_upper_figures_do() -> None:
+    """RAM is exact; ROM may fit up to its upper figure."""
+    found = family("gap", int8=True)
+    footprint = measure(found, "edgebench")
+    assert footprint.ram_upper_bytes == footprint.ram_bytes
+    assert footprint.rom_upper_bytes is not None
+    verdicts = []
+    for flash, ram in (
+        (footprint.rom_upper_bytes, footprint.ram_bytes - 1),
+        (footprint.rom_upper_bytes - 1, footprint.ram_bytes),
+        (footprint.rom_upper_bytes, footprint.ram_bytes),
+    ):
+        board = Target("a-board", flash, ram, reserve_flash_bytes=0, reserve_ram_bytes=0)
+        fit = measure(found, "edgebench", target=board).target
+        assert fit is not None
+        verdicts.append(fit.verdict)
+    assert verdicts == ["does not fit", "may fit", "fits"]
 
 
 def test_an_unknown_plan() -> None:

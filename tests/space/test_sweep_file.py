@@ -87,6 +87,25 @@ def test_a_scalar_is_a_constant() -> None:
     assert axis(15, "train.epochs").choices() == (15,)
 
 
+def test_a_budget_names_what_runs_the_model() -> None:
+    """A convention, by which candidates are measured; studies without one are what they were."""
+    plain, other = build(budget={"rom_bytes": 1000}), build(budget={"runtime": "edgebench"})
+    assert (plain.convention, other.convention) == ("st", "edgebench")
+    assert build().convention == "st"
+    assert plain.fingerprint["budget"] == {"limits": {"rom_bytes": 1000}, "target": None}
+    assert other.fingerprint["budget"] == {"limits": {}, "target": None, "runtime": "edgebench"}
+    assert mistakes(budget={"runtime": "edgebnch"}) == [
+        "budget.runtime: unknown convention 'edgebnch'; did you mean 'edgebench'?"
+    ]
+    board = {"target": "stm32f746g-disco", "dtype": "int8", "runtime": "edgebench"}
+    assert mistakes(budget={**board, "latency_ms": 50}) == [
+        (
+            "budget.latency_ms_int8: no estimate: the convention 'edgebench' describes no tool "
+            "whose speed was measured on whole networks"
+        )
+    ]
+
+
 def test_a_budget_comes_from_the_board_or_from_limits() -> None:
     """A target's flash and RAM less the reserves bound the upper figures; other limits join.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,11 @@ from edgebench.tracking import (
     preprocessing_of,
     read_study,
     reader,
+)
+
+compiled = pytest.mark.skipif(
+    importlib.util.find_spec("ziglang") is None or importlib.util.find_spec("unicorn") is None,
+    reason="needs the packages ziglang and unicorn (the extra 'firmware')",
 )
 
 SWEEP = """
@@ -103,6 +110,70 @@ def test_a_folder_is_the_whole_hand_over(store: str, tmp_path: Path) -> None:
     with pytest.raises(EdgebenchError, match=r"is not empty; choose another folder"):
         export_run("handed:0", tmp_path / "out", tracking_uri=store)
     export_run("handed:0", tmp_path / "out", calibration="minmax", force=True, tracking_uri=store)
+
+
+@compiled
+def test_the_firmware_of_a_hand_over(store: str, tmp_path: Path) -> None:
+    """Its C is proven with the rest, its golden vectors hold here, its figures are on the run."""
+    folder = tmp_path / "out"
+    words = ("export", "handed:0", "-o", str(folder), "--int8", "--firmware")
+    done = edgebench(
+        *words, "--int8-candidates", "minmax", "--tracking-uri", store, folder=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    found = verify(folder)
+    assert found.passed
+    assert not any("not vouched for" in note for note in found.notes)
+    measured = json.loads((folder / "firmware" / "firmware.json").read_bytes())
+    assert measured["dtype"] == "int8"
+    assert measured["images"] > 16
+    assert measured["ram_bytes"] == measured["predicted_ram_bytes"]
+    assert "-DPLAIN_LOOPS" in (folder / "firmware" / "README.md").read_text()
+    words = ("cc", "-std=c99", "-Werror", "-o", str(tmp_path / "check"), "main.c", "model.c")
+    subprocess.run(words, cwd=folder / "firmware", check=True)
+    assert subprocess.run([tmp_path / "check"], check=False).returncode == 0
+    metrics, _ = recorded(store)
+    for key in ("rom_bytes", "ram_bytes", "instructions", "instructions_per_mac"):
+        assert metrics[f"firmware/{key}_int8"] == measured[key]
+    (folder / "firmware" / "model.c").write_text("int x;")
+    assert verify(folder).problems == (
+        "firmware/model.c is not the file that was proven: its SHA-256 differs",
+    )
+
+
+@compiled
+def test_the_firmware_of_a_run_is_recorded_and_reported(store: str, tmp_path: Path) -> None:
+    """With what each figure is from; a study's table has a column for it."""
+    where = ("--tracking-uri", store)
+    words = ("firmware", "handed:best", "--images", "2", "--cpu", "cortex-m7", "--format", "json")
+    done = edgebench(*words, *where, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    client = reader(store)
+    [row] = read_study("handed", tracking_uri=store).rows
+    tags = client.get_run(row.run_id).data.tags
+    assert row.metrics["firmware/rom_bytes"] == measured["rom_bytes"]
+    assert tags["firmware/rom_bytes.provenance"] == "compiled"
+    assert tags["firmware/instructions.provenance"] == "measured"
+    assert tags["firmware.build"].startswith("streaming plan, cortex-m7, ")
+    file = Path(client.download_artifacts(row.run_id, "firmware/float32.json"))
+    assert json.loads(file.read_bytes()) == measured
+    table = edgebench("report", "handed", "--format", "csv", *where, folder=tmp_path).stdout
+    assert "firmware ROM" in table.splitlines()[0] or "firmware/rom_bytes" in table
+    # On this machine alone there is neither a section of an ELF file nor a count.
+    before = dict(row.metrics)
+    done = edgebench(
+        "firmware", "handed:best", "--images", "2", "--cpu", "host", *where, folder=tmp_path
+    )
+    assert "recorded" not in done.stderr
+    [row] = read_study("handed", tracking_uri=store).rows
+    assert row.metrics == before
+
+
+def test_firmware_needs_a_folder(store: str, tmp_path: Path) -> None:
+    """One message, before anything is loaded."""
+    with pytest.raises(EdgebenchError, match=r"--firmware is a part of a hand-over, and '.*m.onnx"):
+        export_run("handed:0", tmp_path / "m.onnx", firmware=True, tracking_uri=store)
 
 
 def test_a_failed_rung_is_raised_with_its_figures_and_recorded(store: str, tmp_path: Path) -> None:

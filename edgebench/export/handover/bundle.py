@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,23 +35,45 @@ OUTPUTS = "outputs.npz"
 CARD = "MODEL_CARD.md"
 NAMES = (FLOAT_MODEL, INT8_MODEL, INPUTS, OUTPUTS, HEADER, CARD, PROOF)
 SIGNATURE = f"{PROOF}.sig"  # where one was asked for
+FIRMWARE = "firmware"
+FIRMWARE_NAMES = tuple(
+    f"{FIRMWARE}/{name}"
+    for name in ("model.c", "model.h", "main.c", "CMakeLists.txt", "README.md", "firmware.json")
+)
+"""The C of one of the models, where it was asked for; all of these or none."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What is handed over: both models, the vectors, and the proof without its file digests."""
+    """What is handed over: both models, the vectors, and the proof without its file digests.
+
+    ``firmware`` has the contents of `FIRMWARE_NAMES`, by name, or nothing.
+    """
 
     float_model: onnx.ModelProto
     int8_model: onnx.ModelProto
     vectors: Vectors
     proof: Mapping[str, Any] = field(repr=False)
+    firmware: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, proven: Proven, vectors: Vectors, proof: Mapping[str, Any]) -> Bundle:
-        """Return the bundle of a request with int8; raises ValueError where it was one without."""
+    def of(
+        cls,
+        proven: Proven,
+        vectors: Vectors,
+        proof: Mapping[str, Any],
+        firmware: Mapping[str, str] = MappingProxyType({}),
+    ) -> Bundle:
+        """Return the bundle of a request with int8; raises ValueError where it was one without.
+
+        ``firmware`` has the texts of the folder of that name, by their names in it.
+        """
         if proven.choice is None:
             raise ValueError("a hand-over holds both models, but no int8 model was asked for")
-        return cls(proven.float_model, proven.choice.model, vectors, proof)
+        texts = {f"{FIRMWARE}/{name}": text.encode() for name, text in firmware.items()}
+        if texts and set(texts) != set(FIRMWARE_NAMES):
+            raise ValueError(f"the firmware of a hand-over is {FIRMWARE_NAMES}, not {[*texts]}")
+        return cls(proven.float_model, proven.choice.model, vectors, proof, texts)
 
     def files(self) -> dict[str, bytes]:
         """Return every file of the folder by name; equal bundles give equal bytes."""
@@ -62,6 +85,7 @@ class Bundle:
             OUTPUTS: _npz(torch=vectors.torch, onnx=vectors.onnx, int8=vectors.int8),
             HEADER: c_header(vectors, self.proof["preprocessing"], self.proof["ends"]).encode(),
             CARD: card(self.proof).encode(),
+            **self.firmware,
         }
         return contents | {PROOF: proof_bytes(self.proof, contents)}
 
@@ -103,12 +127,22 @@ def check_free(folder: Path, *, force: bool) -> None:
         raise EdgebenchError(
             f"'{folder}' exists and is not empty; choose another folder, or replace it with --force"
         )
-    foreign = [name for name in held if name not in (*NAMES, SIGNATURE)]
+    foreign = [name for name in held if name not in (*NAMES, SIGNATURE, FIRMWARE)]
+    if FIRMWARE in held:
+        foreign += _foreign_firmware(folder / FIRMWARE)
     if foreign:
         raise EdgebenchError(
             f"'{folder}' holds '{foreign[0]}', which is no part of a hand-over; "
             "--force replaces hand-overs only, so choose another folder"
         )
+
+
+def _foreign_firmware(folder: Path) -> list[str]:
+    """Return the names of what is in the place of a firmware and is no part of one."""
+    if not folder.is_dir() or folder.is_symlink():
+        return [FIRMWARE]
+    within = sorted(f"{FIRMWARE}/{path.name}" for path in folder.iterdir())
+    return [name for name in within if name not in FIRMWARE_NAMES]
 
 
 def write(
@@ -135,6 +169,8 @@ def write(
     try:
         building.mkdir()
         contents = bundle.files()
+        if bundle.firmware:
+            (building / FIRMWARE).mkdir()
         if sign is not None:
             contents[SIGNATURE] = sign(contents[PROOF])
         for name, content in contents.items():

@@ -10,7 +10,7 @@ import io
 import os
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgebench.errors import EdgebenchError, nearest
-from edgebench.export.handover.bundle import CARD, INPUTS, NAMES, OUTPUTS, PROOF, SIGNATURE
+from edgebench.export.handover.bundle import (
+    CARD,
+    FIRMWARE,
+    INPUTS,
+    OUTPUTS,
+    PROOF,
+    SIGNATURE,
+)
 
 MIB = 2**20
 MOST_BYTES: Mapping[str, int] = {PROOF: 4 * MIB, CARD: 4 * MIB, SIGNATURE: 4096}
@@ -50,23 +57,23 @@ def check_folder(folder: Path) -> None:
 
 
 def read_file(folder: Path, name: str) -> bytes:
-    """Return the content of a file of ``folder`` itself.
+    """Return the content of a file of ``folder`` itself, or of its folder ``firmware``.
 
     Raises:
         EdgebenchError: It is missing, no regular file, or too large.
     """
     most = MOST_BYTES.get(name, LARGEST)
     try:
-        # Neither a link is followed nor a pipe waited for.
-        handle = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = _opened(folder, name)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             raise EdgebenchError(f"'{folder}': {name} is no file")
         with os.fdopen(handle, "rb") as stream:
             content = stream.read(most + 1)
     except OSError as error:
-        if (folder / name).is_symlink():
-            raise EdgebenchError(f"'{folder}': {name} is a link, not the file itself") from None
+        for path in (name, os.path.dirname(name)):  # noqa: PTH120 - a name, not a place
+            if path and (folder / path).is_symlink():
+                raise EdgebenchError(f"'{folder}': {path} is a link, not the file itself") from None
         reason = error.strerror or error
         raise EdgebenchError(f"'{folder}' is incomplete: {name}: {reason}") from None
     if len(content) > most:
@@ -74,9 +81,26 @@ def read_file(folder: Path, name: str) -> bytes:
     return content
 
 
-def others(folder: Path) -> list[str]:
-    """Return the names of what stands in ``folder`` and is no part of a hand-over."""
-    return sorted({path.name for path in folder.iterdir()} - {*NAMES, SIGNATURE})
+def _opened(folder: Path, name: str) -> int:
+    """Return a descriptor: neither a link is followed, nor a pipe waited for."""
+    within, _, last = name.rpartition("/")
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    if not within:
+        return os.open(folder / last, flags)
+    holder = os.open(folder / within, flags | os.O_DIRECTORY)
+    try:
+        return os.open(last, flags, dir_fd=holder)
+    finally:
+        os.close(holder)
+
+
+def others(folder: Path, proven: Collection[str]) -> list[str]:
+    """Return the names of what stands in ``folder`` and is none of the files ``proven``."""
+    held = {path.name for path in folder.iterdir()}
+    if any(name.startswith(f"{FIRMWARE}/") for name in proven):
+        held.remove(FIRMWARE)
+        held |= {f"{FIRMWARE}/{path.name}" for path in (folder / FIRMWARE).iterdir()}
+    return sorted(held - {*proven, PROOF, SIGNATURE})
 
 
 def read_arrays(name: str, content: bytes) -> Arrays:

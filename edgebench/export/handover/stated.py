@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import EdgebenchError
-from edgebench.export.handover.bundle import FORMAT, NAMES, PROOF
+from edgebench.export.handover.bundle import FIRMWARE_NAMES, FORMAT, NAMES, PROOF
 from edgebench.export.handover.delivered import read_file
 from edgebench.export.inference import Parity
 from edgebench.export.parity import Limits
@@ -83,8 +83,13 @@ def read_proof(content: bytes) -> Stated:
 
 
 def _digests(files: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digests of the files that a hand-over has: all of these, and no others."""
+    """Return the digests of the files that a hand-over has: all of these, and no others.
+
+    Those of its firmware stand there all or not at all.
+    """
     expected = set(NAMES) - {PROOF}
+    if any(name in files for name in FIRMWARE_NAMES):
+        expected |= set(FIRMWARE_NAMES)
     for name in sorted(files.keys() ^ expected):
         verb = "names no" if name in expected else "names a file of another hand-over,"
         raise EdgebenchError(f"{PROOF} {verb} '{_short(name)}'")

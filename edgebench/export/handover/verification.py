@@ -155,7 +155,9 @@ def _notes(folder: Path, stated: Stated, limits: Limits) -> list[str]:
     judged = "judged by " + ", ".join(f"{name} {value:g}" for name, value in own.items())
     other = [f"{name} {value:g}" for name, value in made.items() if value != own[name]]
     found = [f"{judged}; the proof was made with {', '.join(other) or 'the same'}"]
-    beside = [name if name.isprintable() else ascii(name)[1:-1] for name in others(folder)]
+    beside = [
+        name if name.isprintable() else ascii(name)[1:-1] for name in others(folder, stated.digests)
+    ]
     if beside:
         shown = ", ".join(f"'{name}'" for name in beside[:5]) + (", …" if len(beside) > 5 else "")
         found.append(f"no part of the hand-over, and not vouched for: {shown}")

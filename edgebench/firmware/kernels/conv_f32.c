@@ -1,9 +1,8 @@
-/* A convolution over rows of channels-last pixels, with limits and a maximum pool on its result. */
+/* A convolution over rows of channels-last pixels, with limits and a maximum pool on its result.
+   Uses window_rows. */
 typedef struct {
-    int height, width, channels; /* of the input */
-    int in_rows;                 /* rows of the input that exist at once */
+    window_t window;
     int groups, group_in, group_out;
-    int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int out_width, out_channels, out_rows; /* of the result, after the pool */
     int pool_h, pool_w;
     float low, high;
@@ -22,41 +21,44 @@ typedef struct {
 
 static const float *conv_f32_pixel(const conv_f32_t *c, const float *row, int column, int ahead)
 {
-    const int at = column * c->channels + ahead;
-    return at >= 0 && at < c->width * c->channels ? row + at : zeros_f32;
+    const int at = column * c->window.channels + ahead;
+    return at >= 0 && at < c->window.width * c->window.channels ? row + at : zeros_f32;
 }
 
 /* Four neighbouring pixels of four channels: sums[pixel][channel]. */
-static void conv_f32_tile(const conv_f32_t *c, const float *const *rows, int column, int last,
-                          const float *w, const float *bias, float sums[16])
+static void conv_f32_tile(const conv_f32_t *c, const float *x, const int rows[WINDOW_ROWS],
+                          int column, int last, const float *w, const float *bias, float sums[16])
 {
-    const int step = c->channels * c->stride_w, left = column * c->stride_w - c->pad_left;
-    const int reach = (last - column) * c->stride_w; /* of the last pixel that is there */
-    const int inside = left >= 0 && left + reach + (c->kernel_w - 1) * c->dilation_w < c->width;
-    const int together = inside && c->dilation_w == 1 && c->groups == 1;
-    const int taps = together ? 1 : c->kernel_w;
-    const int length = together ? c->kernel_w * c->group_in : c->group_in;
+    const window_t *const window = &c->window;
+    const int step = window->channels * window->stride_w;
+    const int left = column * window->stride_w - window->pad_left;
+    const int reach = (last - column) * window->stride_w; /* of the last pixel that is there */
+    const int end_at = left + reach + (window->kernel_w - 1) * window->dilation_w;
+    const int inside = left >= 0 && end_at < window->width;
+    const int together = inside && window->dilation_w == 1 && c->groups == 1;
+    const int taps = together ? 1 : window->kernel_w;
+    const int length = together ? window->kernel_w * c->group_in : c->group_in;
     const int d1 = last > column ? step : 0, d2 = last > column + 1 ? 2 * step : d1;
     const int d3 = last > column + 2 ? 3 * step : d2;
     float a00 = bias[0], a01 = bias[1], a02 = bias[2], a03 = bias[3];
     float a10 = a00, a11 = a01, a12 = a02, a13 = a03;
     float a20 = a00, a21 = a01, a22 = a02, a23 = a03;
     float a30 = a00, a31 = a01, a32 = a02, a33 = a03;
-    for (int ky = 0; ky < c->kernel_h; ++ky) {
-        const float *row = rows[ky];
-        if (row == 0) {
-            w += 4 * c->kernel_w * c->group_in;
+    for (int ky = 0; ky < window->kernel_h; ++ky) {
+        const float *const row = x + rows[ky];
+        if (rows[ky] < 0) {
+            w += 4 * window->kernel_w * c->group_in;
             continue;
         }
         for (int kx = 0; kx < taps; ++kx) {
             const float *p0, *p1, *p2, *p3, *end;
             if (inside) {
-                p0 = row + (left + kx * c->dilation_w) * c->channels;
+                p0 = row + (left + kx * window->dilation_w) * window->channels;
                 p1 = p0 + d1;
                 p2 = p0 + d2;
                 p3 = p0 + d3;
             } else { /* what lies beside the image is zero */
-                const int at = left + kx * c->dilation_w;
+                const int at = left + kx * window->dilation_w;
                 p0 = conv_f32_pixel(c, row, at, 0);
                 p1 = conv_f32_pixel(c, row, at, d1);
                 p2 = conv_f32_pixel(c, row, at, d2);
@@ -79,25 +81,23 @@ static void conv_f32_tile(const conv_f32_t *c, const float *const *rows, int col
     sums[12] = a30; sums[13] = a31; sums[14] = a32; sums[15] = a33;
 }
 
-static void conv_f32(const conv_f32_t *c, const float *x, float *y, int step)
+KERNEL conv_f32(const conv_f32_t *c, const float *x, float *y, int step)
 {
-    const float *rows[CONV_MOST_ROWS];
-    const int used = c->out_width * c->pool_w, size = c->kernel_w * c->group_in;
+    int rows[WINDOW_ROWS];
+    const int used = c->out_width * c->pool_w;
+    const int size = c->window.kernel_h * c->window.kernel_w * c->group_in;
     y += step / c->pool_h % c->out_rows * c->out_width * c->out_channels;
-    for (int ky = 0; ky < c->kernel_h; ++ky) {
-        const int row = step * c->stride_h - c->pad_top + ky * c->dilation_h;
-        rows[ky] = row < 0 || row >= c->height ? 0 : x + row % c->in_rows * c->width * c->channels;
-    }
-    for (int group = 0; group < c->groups; ++group) {
+    window_rows(&c->window, step, rows);
+    for (int group = 0; group < c->groups; ++group, x += c->group_in) {
         const int blocks = (c->group_out + 3) / 4;
-        const float *const weights = c->weights + 4 * group * blocks * c->kernel_h * size;
+        const float *const weights = c->weights + 4 * group * blocks * size;
         for (int column = 0; column < used; column += 4) {
             const int last = column + 3 < used ? column + 3 : used - 1;
             const float *w = weights, *bias = c->bias + 4 * group * blocks;
             for (int first = 0; first < c->group_out; first += 4) {
                 const int count = c->group_out - first < 4 ? c->group_out - first : 4;
                 float sums[16];
-                conv_f32_tile(c, rows, column, last, w, bias, sums);
+                conv_f32_tile(c, x, rows, column, last, w, bias, sums);
                 for (int pixel = column; pixel <= last; ++pixel) {
                     const float *from = sums + 4 * (pixel - column);
                     const int place = pixel / c->pool_w;
@@ -109,12 +109,9 @@ static void conv_f32(const conv_f32_t *c, const float *x, float *y, int step)
                         to[i] = fresh || v > to[i] ? v : to[i];
                     }
                 }
-                w += 4 * c->kernel_h * size;
+                w += 4 * size;
                 bias += 4;
             }
-        }
-        for (int ky = 0; ky < c->kernel_h; ++ky) {
-            rows[ky] = rows[ky] == 0 ? 0 : rows[ky] + c->group_in;
         }
     }
 }

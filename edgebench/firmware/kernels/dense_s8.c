@@ -1,56 +1,82 @@
 /* A dense layer of signed bytes on each row of its input: blocks of 4 outputs, 4 inputs of each
-   at a time. The zero point of the input is part of the bias. Uses dual_mac. */
+   at a time. The zero point of the input is part of the bias. Uses rescaled_s8 and
+   dual_mac. */
 typedef struct {
     int rows, inputs, outputs;
-    int zero, low, high; /* of the result */
     const int8_t *weights;
     const int32_t *bias;
-    const float *scales; /* from sums to the result */
+    rescale_t result;
 } dense_s8_t;
 
-static void dense_s8(const dense_s8_t *d, const int8_t *x, int8_t *y)
+#if DUAL_MAC
+/* Adds the products of a block's weights and the inputs from x on to 4 sums. */
+ASSEMBLY dense_s8_block(const int8_t *x PARAMETER, const int8_t *end PARAMETER,
+                        const int8_t *w PARAMETER, int32_t *sums PARAMETER)
 {
+    __asm__("push {r3-r11, lr}\n\t"
+            "ldm r3, {r4-r7}\n"
+            "1:\n\t" /* 22 instructions for 16 products */
+            "ldr r9, [r0], #4\n\t"
+            "ldm r2!, {r10-r12, lr}\n\t"
+            "sxtb16 r8, r9\n\t"
+            "sxtb16 r9, r9, ror #8\n\t"
+            "sxtb16 r3, r10\n\t"
+            "sxtb16 r10, r10, ror #8\n\t"
+            "smlad r4, r8, r3, r4\n\t"
+            "smlad r4, r9, r10, r4\n\t"
+            "sxtb16 r3, r11\n\t"
+            "sxtb16 r11, r11, ror #8\n\t"
+            "smlad r5, r8, r3, r5\n\t"
+            "smlad r5, r9, r11, r5\n\t"
+            "sxtb16 r3, r12\n\t"
+            "sxtb16 r12, r12, ror #8\n\t"
+            "smlad r6, r8, r3, r6\n\t"
+            "smlad r6, r9, r12, r6\n\t"
+            "sxtb16 r3, lr\n\t"
+            "sxtb16 lr, lr, ror #8\n\t"
+            "smlad r7, r8, r3, r7\n\t"
+            "smlad r7, r9, lr, r7\n\t"
+            "cmp r0, r1\n\t"
+            "bne 1b\n\t"
+            "pop {r3}\n\t"
+            "stm r3, {r4-r7}\n\t"
+            "pop {r4-r11, pc}");
+}
+#else
+static void dense_s8_block(const int8_t *x, const int8_t *end, const int8_t *w, int32_t *sums)
+{
+    for (; x != end; x += 4, w += 16) {
+        for (int i = 0; i < 4; ++i) {
+            sums[0] += x[i] * w[i];
+            sums[1] += x[i] * w[4 + i];
+            sums[2] += x[i] * w[8 + i];
+            sums[3] += x[i] * w[12 + i];
+        }
+    }
+}
+#endif
+
+KERNEL dense_s8(const dense_s8_t *d, const int8_t *x, int8_t *y)
+{
+    const int fours = d->inputs / 4 * 4;
     for (int row = 0; row < d->rows; ++row, x += d->inputs, y += d->outputs) {
         const int8_t *w = d->weights;
         for (int first = 0; first < d->outputs; first += 4) {
-            const int8_t *p = x, *end;
             int32_t sums[4];
-            int32_t a0 = d->bias[first], a1 = d->bias[first + 1];
-            int32_t a2 = d->bias[first + 2], a3 = d->bias[first + 3];
-            for (end = w + 16 * (d->inputs / 4); w != end; w += 16, p += 4) {
-#if DUAL_MAC
-                const uint32_t v = dual_word(p), e = dual_even(v), o = dual_odd(v);
-                uint32_t u = dual_word(w);
-                a0 = dual_mac(o, dual_odd(u), dual_mac(e, dual_even(u), a0));
-                u = dual_word(w + 4);
-                a1 = dual_mac(o, dual_odd(u), dual_mac(e, dual_even(u), a1));
-                u = dual_word(w + 8);
-                a2 = dual_mac(o, dual_odd(u), dual_mac(e, dual_even(u), a2));
-                u = dual_word(w + 12);
-                a3 = dual_mac(o, dual_odd(u), dual_mac(e, dual_even(u), a3));
-#else
+            for (int i = 0; i < 4; ++i) {
+                sums[i] = d->bias[first + i];
+            }
+            if (fours) {
+                dense_s8_block(x, x + fours, w, sums);
+                w += 4 * fours;
+            }
+            for (int k = fours; k < d->inputs; ++k, w += 4) {
                 for (int i = 0; i < 4; ++i) {
-                    a0 += p[i] * w[i];
-                    a1 += p[i] * w[4 + i];
-                    a2 += p[i] * w[8 + i];
-                    a3 += p[i] * w[12 + i];
+                    sums[i] += x[k] * w[i];
                 }
-#endif
             }
-            for (end = w + 4 * (d->inputs % 4); w != end; w += 4, ++p) {
-                a0 += *p * w[0];
-                a1 += *p * w[1];
-                a2 += *p * w[2];
-                a3 += *p * w[3];
-            }
-            sums[0] = a0;
-            sums[1] = a1;
-            sums[2] = a2;
-            sums[3] = a3;
-            for (int i = 0; i < 4 && first + i < d->outputs; ++i) {
-                const float v = (float)sums[i] * d->scales[first + i];
-                y[first + i] = (int8_t)limited_f32(v, d->zero, d->low, d->high);
-            }
+            rescaled_s8(&d->result, sums, 0, first, d->outputs - first < 4 ? d->outputs - first : 4,
+                        y + first);
         }
     }
 }

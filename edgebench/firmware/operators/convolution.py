@@ -31,19 +31,39 @@ def convolution(layer: Layer) -> str:
     return _float(layer)
 
 
-def geometry(layer: Layer) -> dict[str, Any]:
-    """Return the fields that every kernel of a convolution has."""
+def window(layer: Layer) -> dict[str, int]:
+    """Return the fields of a ``window_t``: the image that is read, and how the kernel moves."""
     attributes = layer.attributes
     source = layer.activation()
     height, width, channels = side(source.shape)
     (kernel_h, kernel_w), (stride_h, stride_w) = attributes["kernel"], attributes["strides"]
     dilation_h, dilation_w = attributes["dilations"]
+    layer.source.needs(WINDOW_ROWS=kernel_h)
     return {
         "height": height, "width": width, "channels": channels,
         "in_rows": layer.rows(source.name),
         "kernel_h": kernel_h, "kernel_w": kernel_w, "stride_h": stride_h, "stride_w": stride_w,
         "dilation_h": dilation_h, "dilation_w": dilation_w,
         "pad_top": attributes["pads"][0], "pad_left": attributes["pads"][1],
+    }  # fmt: skip
+
+
+def geometry(layer: Layer) -> dict[str, Any]:
+    """Return the fields that a kernel begins with: of each channel by itself, or of groups."""
+    moved = window(layer)
+    _, out_width, out_channels = side(layer.target.shape)
+    out_rows = layer.rows(layer.stage.target)
+    if is_depthwise(layer):
+        layer.source.needs(WINDOW_TAPS=moved["kernel_h"] * moved["kernel_w"])
+        return {"window": moved, "out_width": out_width, "out_rows": out_rows}
+    groups, pool = layer.attributes["group"], layer.stage.pool
+    pool_h, pool_w = (1, 1) if pool is None else pool.attributes["kernel"]
+    return {
+        "window": moved,
+        "groups": groups, "group_in": moved["channels"] // groups,
+        "group_out": out_channels // groups,
+        "out_width": out_width, "out_channels": out_channels, "out_rows": out_rows,
+        "pool_h": pool_h, "pool_w": pool_w,
     }  # fmt: skip
 
 
@@ -97,43 +117,36 @@ def blocked_bias(bias: Array, groups: int, block: int) -> Array:
 
 def struct(kind: str, fields: dict[str, Any]) -> str:
     """Return the C definition of a kernel's constants, each with its name beside it."""
-    lines = [f"    {value}, /* {name} */" for name, value in fields.items()]
-    return f"static const {kind} k = {{\n" + "\n".join(lines) + "\n};"
+    lines = "\n".join(_members(fields, "    "))
+    return f"static const {kind} k = {{\n{lines}\n}};"
+
+
+def _members(fields: dict[str, Any], indent: str) -> list[str]:
+    lines: list[str] = []
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            inner = _members(value, f"{indent}    ")
+            lines += [f"{indent}{{", *inner, f"{indent}}}, /* {name} */"]
+        else:
+            lines.append(f"{indent}{value}, /* {name} */")
+    return lines
 
 
 def _float(layer: Layer) -> str:
-    fields = geometry(layer)
     weights = weights_of(layer).astype(np.float32)
     bias = bias_of(layer, len(weights)).astype(np.float32)
     low, high = float_limits(layer)
-    _, out_width, out_channels = side(layer.target.shape)
-    placed = {"out_width": out_width, "out_rows": layer.rows(layer.stage.target)}
-    limits = {"low": number(low), "high": number(high)}
+    fields = {**geometry(layer), "low": number(low), "high": number(high)}
     if is_depthwise(layer):
-        packed = layer.array("weights", weights[:, 0].transpose(1, 2, 0), "float")
-        data = {"weights": packed, "bias": layer.array("bias", bias, "float")}
-        body = struct("depthwise_f32_t", {**fields, **placed, **limits, **data})
-        return f"{body}\ndepthwise_f32(&k, x, y, step);"
-    groups = layer.attributes["group"]
-    layer.source.zeros = max(layer.source.zeros, fields["channels"] // groups)
-    layer.source.rows = max(layer.source.rows, fields["kernel_h"])
-    pool = layer.stage.pool
-    pool_h, pool_w = (1, 1) if pool is None else pool.attributes["kernel"]
-    shape = {
-        "groups": groups, "group_in": fields["channels"] // groups,
-        "group_out": out_channels // groups,
-    }  # fmt: skip
-    data = {
-        "weights": layer.array("weights", blocked(weights, groups, 4), "float"),
-        "bias": layer.array("bias", blocked_bias(bias, groups, 4), "float"),
-    }
-    order = ("height", "width", "channels", "in_rows")
-    first = {name: fields[name] for name in order}
-    rest = {name: value for name, value in fields.items() if name not in order}
-    result = {"out_width": out_width, "out_channels": out_channels,
-              "out_rows": placed["out_rows"], "pool_h": pool_h, "pool_w": pool_w}  # fmt: skip
-    body = struct("conv_f32_t", {**first, **shape, **rest, **result, **limits, **data})
-    return f"{body}\nconv_f32(&k, x, y, step);"
+        kernel = "depthwise_f32"
+        packed, shifts = weights[:, 0].transpose(1, 2, 0), bias
+    else:
+        kernel, groups = "conv_f32", layer.attributes["group"]
+        layer.source.zeros = max(layer.source.zeros, fields["group_in"])
+        packed, shifts = blocked(weights, groups, 4), blocked_bias(bias, groups, 4)
+    fields["weights"] = layer.array("weights", packed, "float")
+    fields["bias"] = layer.array("bias", shifts, "float")
+    return f"{struct(f'{kernel}_t', fields)}\n{kernel}(&k, x, y, step);"
 
 
 GENERATORS.add("Conv", Generator(convolution, limits=True))

@@ -28,7 +28,9 @@ def dense(layer: Layer) -> str:
     weights, bias = matrix(layer)
     outputs, inputs = weights.shape
     low, high = float_limits(layer)
-    parts = [weights[first : first + 8].T.reshape(-1) for first in range(0, outputs, 8)]
+    whole = outputs // 8 * 8
+    blocks = weights[:whole].reshape(-1, 8, inputs).transpose(0, 2, 1)
+    parts = [blocks.reshape(-1), weights[whole:].reshape(-1)]
     packed = layer.array("weights", np.concatenate(parts), "float")
     shift = layer.array("bias", bias, "float")
     rows = left.elements // inputs

@@ -6,6 +6,7 @@ from edgebench.firmware.elements import loops, ordered, read, store
 from edgebench.firmware.layer import Layer, ctype, number
 from edgebench.firmware.operators import GENERATORS, Generator
 from edgebench.firmware.values import Unsupported
+from edgebench.footprint import Layout
 from edgebench.profiling import Constant, Tensor
 
 
@@ -28,6 +29,11 @@ def _copy(layer: Layer, tensor: Tensor, source: str, target: str) -> str:
 def transpose(layer: Layer) -> str:
     """Write the elements in another order: of axes, or of the same axes in memory."""
     source, result = layer.activation(), layer.result
+    laid = layer.layout(source.name)
+    if laid.shape != source.shape and layer.layout(result.name) == Layout.plain(result.shape):
+        # A vector that lies as the image it was: the order of its elements is that of the image.
+        walk = loops(laid.shape, [laid.strides, Layout.plain(laid.shape).strides])
+        return walk.around(_copy(layer, source, walk.indices[0], walk.indices[1]))
     rank = len(source.shape)
     perm = layer.attributes.get("perm", range(rank))
     found = read(layer, source, rank).strides

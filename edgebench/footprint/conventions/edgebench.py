@@ -2,7 +2,12 @@
 
 from edgebench.footprint.conventions import CONVENTIONS, Convention, Estimate, Memory
 from edgebench.footprint.kernels import Kernel, Schedule
-from edgebench.footprint.rows import FirmwarePlan, firmware_code, firmware_plan
+from edgebench.footprint.rows import (
+    FirmwarePlan,
+    firmware_plan,
+    firmware_rom,
+    firmware_rom_upper,
+)
 from edgebench.footprint.st import COMPLEXITY
 from edgebench.profiling import Profile
 
@@ -34,8 +39,8 @@ def _memory(schedule: Schedule) -> Memory:
 
 
 def _code(schedule: Schedule) -> Estimate:
-    figure = firmware_code(_plan(schedule))
-    return Estimate(figure, None)
+    plan, weights = _plan(schedule), schedule.profile.weights_bytes
+    return Estimate(firmware_rom(plan) - weights, firmware_rom_upper(plan) - weights)
 
 
 CONVENTIONS.add(
@@ -44,8 +49,8 @@ CONVENTIONS.add(
         "edgebench",
         "EdgeBench's firmware, streaming plan",
         "the arena of the generated C, input and output in it, rows of chained layers in rings; no "
-        "stack; weights as they are packed, tables of integer layers and an estimate of the code",
-        "exact in RAM for what the generator writes; the code's bytes depend on the compiler",
+        "stack, which a board's reserve is for; constants as packed and an estimate of the code",
+        "exact in RAM for what the generator writes; in ROM by the code, which a compiler decides",
         lower=_lower,
         memory=_memory,
         scratch=lambda plan: {},  # noqa: ARG005 - sums lie where their result will

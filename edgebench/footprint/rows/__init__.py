@@ -6,7 +6,7 @@ convention ``edgebench`` counts: what is predicted is what is compiled.
 
 from edgebench.footprint.rows.layouts import Layout
 from edgebench.footprint.rows.plan import STYLES, FirmwarePlan, Group, firmware_plan
-from edgebench.footprint.rows.rom import firmware_code, firmware_rom
+from edgebench.footprint.rows.rom import firmware_rom, firmware_rom_upper
 from edgebench.footprint.rows.stages import Network, Stage, Window
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "Network",
     "Stage",
     "Window",
-    "firmware_code",
     "firmware_plan",
     "firmware_rom",
+    "firmware_rom_upper",
 ]
