@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from replay import HERE, Replay, Table, facts_of, fast_gate, replay
 
 from edgebench.record import State
-from edgebench.search import study
+from edgebench.search import coordinator
 from edgebench.search.sampler import _suggest
 
 SHARES = (0.90, 0.95, 0.99)
@@ -42,7 +42,9 @@ def plain(table: Table, folder: Path, seed: int) -> Replay:  # noqa: ARG001 - on
         while not found.trace or (found.trace[-1][1] < SHARES[-1] and seconds < 4000):
             drawn = drawing.ask()
             config = table.sweep.config(_suggest(drawn, table.sweep.axes))
-            gate = study.gate(config, table.sweep.budget, facts.input_shape, len(facts.classes))
+            gate = coordinator.gate(
+                config, table.sweep.budget, facts.input_shape, len(facts.classes)
+            )
             for name, usage in gate.usage.items():
                 drawn.set_constraint(name, usage)
             if gate.refusal is not None:

@@ -55,7 +55,9 @@ class _Lines:
             self._refused += 1
             seldom = self._refused > REFUSALS_SHOWN
             line += f" ({self._refused:,} refused)" if seldom else ""
-        if event.kind == "started" or (seldom and time.monotonic() - self._last < LINES_EVERY):
+        if event.kind in ("started", "paused") or (
+            seldom and time.monotonic() - self._last < LINES_EVERY
+        ):
             return
         self._last = time.monotonic()
         click.echo(line, err=True)
@@ -115,7 +117,7 @@ class _Display:
     def __call__(self, event: Event) -> None:
         if event.kind == "started":
             self._trials[event.name] = self._progress.add_task(
-                event.name, total=event.epochs, note="starts"
+                event.name, total=event.epochs, completed=event.epoch, note="starts"
             )
         elif event.kind == "epoch":
             self._progress.update(
@@ -123,6 +125,8 @@ class _Display:
                 completed=event.epoch,
                 note=epoch_text(event, named=self._wide),
             )
+        elif event.kind == "paused":
+            self._progress.remove_task(self._trials.pop(event.name))  # type: ignore[arg-type]  # a TaskID
         else:
             if event.name in self._trials:  # what is refused at the gate never started
                 self._progress.remove_task(self._trials.pop(event.name))  # type: ignore[arg-type]  # a TaskID

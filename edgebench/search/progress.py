@@ -11,13 +11,15 @@ from edgebench.record import State
 
 @dataclass(frozen=True)
 class Event:
-    """Something to show: a trial ``started``, an ``epoch`` of it, or its ``ended``.
+    """Something to show: a trial ``started``, an ``epoch`` of it, that it ``paused`` or ``ended``.
+
+    One that was paused starts again, after ``epoch`` epochs.
 
     ``done`` of ``total`` runs are finished; ``seconds_left`` is an estimate or None. ``objective``
     is the metric that the study seeks first.
     """
 
-    kind: Literal["started", "epoch", "ended"]
+    kind: Literal["started", "epoch", "paused", "ended"]
     name: str = ""
     done: int = 0
     total: int | None = None

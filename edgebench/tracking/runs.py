@@ -63,6 +63,7 @@ STATUS = {
     State.PRUNED: "KILLED",
     State.FAILED: "FAILED",
     State.INTERRUPTED: "KILLED",
+    State.PAUSED: "SCHEDULED",
 }
 """MLflow's status of a run whose trial ended so; a refused candidate has no run."""
 

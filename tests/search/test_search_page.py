@@ -79,8 +79,8 @@ def test_the_table_of_states_is_the_codes(state: State) -> None:
 
 def test_the_numbers_are_the_codes() -> None:
     """Ten refused candidates a run, two attempts, two seconds."""
+    from edgebench.search.coordinator import REFUSALS_PER_RUN
     from edgebench.search.dispatcher import ATTEMPTS
-    from edgebench.search.study import REFUSALS_PER_RUN
     from edgebench.tracking.trials import FLUSH_SECONDS
 
     assert (REFUSALS_PER_RUN, ATTEMPTS, FLUSH_SECONDS) == (10, 2, 2.0)
