@@ -536,7 +536,9 @@ def _optuna_sampler(sweep: Sweep, trials: int) -> BaseSampler:
     if sweep.method == "gp":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return GPSampler(seed=seed, n_startup_trials=max(4, min(10, cap // 3)))
+            startup = max(4, min(10, cap // 3))
+            # What depends on another axis is drawn at random, which the page says once for all.
+            return GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
     if sweep.method == "nsga2":
         return NSGAIISampler(seed=seed, population_size=max(4, min(50, cap // 4)))
     return RandomSampler(seed=seed)

@@ -73,7 +73,7 @@ class Header:
 
     name: str = ""
     dataset: str = "digits"
-    method: Method = "tpe"
+    method: Method | None = None
     run_cap: Annotated[int, Ge(1), Le(MOST_RUNS)] | None = None
     seed: Annotated[int, Ge(0), Le(LARGEST_SEED)] = 0
     early_stop: str | None = None
@@ -116,7 +116,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
     sweep = Sweep(
         header.name,
         header.dataset,
-        header.method,
+        header.method or ("tpe" if _no_expectation(objectives) else "edgebench"),
         header.run_cap,
         objectives,
         budget,
@@ -134,16 +134,24 @@ def build(content: Mapping[str, Any]) -> Sweep:
 
 
 def _check_method(header: Header, objectives: Sequence[Objective], mistakes: list[str]) -> None:
-    """Our own method expects one accuracy; all else that is sought is known before training."""
+    why = _no_expectation(objectives) if header.method == "edgebench" else None
+    if why:
+        mistakes.append(
+            f"method: 'edgebench' seeks one accuracy and any footprints, but {why}; use 'tpe'"
+        )
+
+
+def _no_expectation(objectives: Sequence[Objective]) -> str | None:
+    """Say why our own method is none for these objectives, or None.
+
+    It expects one accuracy; all else that is sought is to be known before training.
+    """
     unknown_before = [goal.name for goal in objectives if not metric_of(goal.name).footprint]
     accuracies = [name for name in unknown_before if metric_of(name).split == "validation"]
-    if header.method != "edgebench" or (objectives and len(unknown_before) == len(accuracies) == 1):
-        return
     other = next((name for name in unknown_before if name not in accuracies[:1]), None)
-    why = f"'{other}' is another figure of training" if other else "there is no accuracy"
-    mistakes.append(
-        f"method: 'edgebench' seeks one accuracy and any footprints, but {why}; use 'tpe'"
-    )
+    if other:
+        return f"'{other}' is another figure of training"
+    return None if accuracies else "there is no accuracy"
 
 
 def _early_stop(header: Header, objectives: Sequence[Objective]) -> str:

@@ -53,6 +53,24 @@ def trained(number: int, config: TrialConfig) -> Row:
     return Row(number, "", "", State.FINISHED, None, config.params, metrics)
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["val/accuracy_best", "footprint/rom_bytes"], "edgebench"),
+        (["val/accuracy_int8"], "edgebench"),
+        (["footprint/rom_bytes"], "tpe"),
+        (["val/accuracy_best", "time/train_s"], "tpe"),
+    ],
+)
+def test_it_is_the_default_wherever_it_can_be(names: list[str], expected: str) -> None:
+    """What it cannot seek is left to Optuna."""
+    goals = [{"name": name, "goal": "minimize"} for name in names]
+    assert (
+        space.build({k: v for k, v in CONTENT.items() if k != "method"} | {"metrics": goals}).method
+        == expected
+    )
+
+
 @pytest.mark.parametrize("dimensions", [0, 1, 2])
 def test_the_expected_gain_is_that_of_many_draws(dimensions: int) -> None:
     """The closed form against 40,000 draws of the hypervolume itself."""

@@ -201,7 +201,7 @@ def test_an_endless_space_needs_a_cap_and_is_no_grid() -> None:
     """A continuous axis cannot be enumerated."""
     parameters = {"model.family": "gap", "train.learning_rate": {"min": 0.001, "max": 0.01}}
     assert mistakes(parameters=parameters, run_cap=None) == [
-        "run_cap: is missing; with method 'tpe' say how many runs"
+        "run_cap: is missing; with method 'edgebench' say how many runs"
     ]
     assert mistakes(parameters=parameters, method="grid") == [
         "method: a grid tries every configuration, but train.learning_rate is continuous; use 'tpe'"
