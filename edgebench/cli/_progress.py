@@ -47,7 +47,10 @@ class _Lines:
         self._refused = 0
 
     def __call__(self, event: Event) -> None:
-        line = f"[{event.done}/{event.total}] {end_text(event)}{left_text(event)}"
+        line = f"[{event.done}/{event.total}] {end_text(event)}"
+        if event.state == State.FINISHED and event.covered is not None:
+            line += f", hypervolume {event.covered:.2%}"
+        line += left_text(event)
         seldom = event.kind == "epoch"
         if seldom:
             line = f"{event.name} epoch {event.epoch}/{event.epochs} {epoch_text(event)}".rstrip()
@@ -143,6 +146,8 @@ class _Display:
         parts = [f"{self._refused:,} refused"] if self._refused else []
         if not math.isnan(self._best):
             parts.insert(0, f"best {written(event.objective, self._best, named=self._wide)}")
+        if event.covered is not None:
+            parts.append(f"hypervolume {event.covered:.2%}")
         return (", ".join(parts) + left_text(event)).removeprefix(", ")
 
 

@@ -33,6 +33,7 @@ from edgebench.tracking import (
 from edgebench.trial import Gate, Outcome, gate
 
 if TYPE_CHECKING:
+    from edgebench.search.found import Found
     from edgebench.search.rungs import InRungs
 
 LOG = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Coordinator:
     facts: dict[str, Facts]
     trained: list[Row]
     rungs: InRungs | None = None
+    found: Found | None = None
     seconds: list[float] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     views_due: float = field(default_factory=lambda: time.monotonic() + VIEWS_SECONDS)
@@ -147,13 +149,13 @@ class Coordinator:
 
     def _new(self) -> Sequence[TrialConfig] | None:
         """Return the candidates that may be begun now; None where nothing may begin or go on."""
-        if self._late():
+        if self._over():
             return None
         return self.sampler.offered(self._under_way()) if self._wanted() else ()
 
     def _gone_on(self) -> Job | None:
         """Return the trial that goes on, of those that were laid aside, or None."""
-        if self.rungs is None or self._late():
+        if self.rungs is None or self._over():
             return None
         job = self.rungs.following(())
         if not isinstance(job, Job):
@@ -173,13 +175,15 @@ class Coordinator:
 
     def _wanted(self) -> bool:
         total = self.sampler.total
-        if self._late() or self.sampler.count(State.REFUSED) >= REFUSALS_PER_RUN * total:
+        if self._over() or self.sampler.count(State.REFUSED) >= REFUSALS_PER_RUN * total:
             return False
         return self._done() + len(self._under_way()) < total
 
-    def _late(self) -> bool:
+    def _over(self) -> bool:
+        """Tell whether nothing may begin or go on: the time is over, or enough was found."""
         limit = self.settings.timeout
-        return bool(limit and time.monotonic() - self.started > limit)
+        late = bool(limit and time.monotonic() - self.started > limit)
+        return late or (self.found is not None and self.found.enough)
 
     def _done(self) -> int:
         return self.sampler.count(State.FINISHED, State.PRUNED, State.FAILED)
@@ -245,12 +249,22 @@ class Coordinator:
         self.sampler.tell(job.number, outcome.state, outcome.metrics)
         if outcome.state in (State.FINISHED, State.PRUNED):
             self.trained.append(dataclasses.replace(row, curves=curves_of(outcome.curve)))
+            self._found(row)
             self.seconds.append(time.monotonic() - job.started)
         if self.rungs is not None:
             self.rungs.forget(job)
         self._show(
             "ended", job, state=outcome.state, reason=outcome.reason, metrics=outcome.metrics
         )
+
+    def _found(self, row: Row) -> None:
+        """Follow the hypervolume; MLflow's run of the sweep has it after each trial that adds."""
+        if self.found is None:
+            return
+        before = self.found.covered
+        self.found.add(row, self.trained)
+        if self.found.covered != before:
+            self.log.log_study({"study/hypervolume": self.found.covered}, self._done())
 
     def _lay_aside(self, job: Job) -> None:
         """Keep a trial that may go on later."""
@@ -277,6 +291,8 @@ class Coordinator:
         epochs = job.config.recipe.epochs
         objective = self.sweep.objectives[0].name
         event = Event(kind, job.name, done, total, epochs=epochs, objective=objective)
+        if self.found is not None and self.found.covered:
+            event = dataclasses.replace(event, covered=self.found.covered)
         self.observe(dataclasses.replace(event, seconds_left=left, **details))
 
     # The end --------------------------------------------------------------------------------

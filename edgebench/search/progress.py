@@ -16,7 +16,8 @@ class Event:
     One that was paused starts again, after ``epoch`` epochs.
 
     ``done`` of ``total`` runs are finished; ``seconds_left`` is an estimate or None. ``objective``
-    is the metric that the study seeks first.
+    is the metric that the study seeks first. ``covered`` is the share of what could be sought that
+    the front covers, or None where it has no member.
     """
 
     kind: Literal["started", "epoch", "paused", "ended"]
@@ -30,6 +31,7 @@ class Event:
     reason: str | None = None
     seconds_left: float | None = None
     objective: str = "val/accuracy_best"
+    covered: float | None = None
 
 
 Observer = Callable[[Event], None]

@@ -12,6 +12,7 @@ from edgebench.report import too_few
 from edgebench.scores import CLASSES_LISTED, recall_name
 from edgebench.search.coordinator import Coordinator
 from edgebench.search.dispatcher import Dispatcher
+from edgebench.search.found import Found
 from edgebench.search.progress import Observer
 from edgebench.search.sampler import Sampler
 from edgebench.search.settings import Settings
@@ -62,7 +63,7 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
         ):
             sampler, log = _stores(sweep, settings)
             log.begin_sweep(sweep, facts, f"{CONVENTION} ({CONVENTIONS[CONVENTION].title})")
-            if stopping is not None or sweep.method == "edgebench":
+            if stopping is not None or sweep.method == "edgebench" or sweep.stop_when:
                 trained += log.trained()
             known = {first.data_key: facts}
             running = Coordinator(sampler, log, dispatcher, settings, observe, lock, known, trained)
@@ -70,6 +71,7 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             status = "KILLED"
             try:
                 running.recover()
+                running.found = Found(sweep, log.record().rows, trained)
                 dispatcher.run(running, running.rungs)
                 log.deliver(END_SECONDS)
                 running.open_test_split()

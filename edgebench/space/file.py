@@ -36,6 +36,7 @@ from edgebench.space.axes import Distribution, read_axes, unknown_keys
 from edgebench.space.budget import Budget
 from edgebench.space.figures import read_figures
 from edgebench.space.schema import LARGEST_SEED, SECTIONS, axis_named
+from edgebench.space.stop_when import EXAMPLE, read_stop_when
 from edgebench.space.sweep import GRID_LIMIT, Method, Sweep, Tested
 from edgebench.space.variants import read_variants
 
@@ -51,6 +52,7 @@ PARTS = {
     "variants": "Named changes of several parameters: {NAME: {AXIS: VALUE}}",
     "figures": "Pictures of the study: a list; see 'options figures'",
     "export": "{int8: true} also makes and measures the int8 model of each trial",
+    "stop_when": f"When enough was found: {EXAMPLE}",
 }
 """The keys that hold more than a value, and what each is for."""
 
@@ -62,7 +64,8 @@ class Header:
     Attributes:
         name: The study's name, which the stores and files know it by.
         dataset: The data set, as 'edgebench datasets' lists them, or folder:PATH.
-        method: What draws the candidates; grid takes them all, in the order of the file.
+        method: What draws the candidates: by default edgebench where one accuracy is sought and
+            else only footprints, and else tpe; grid takes them all, in the order of the file.
         run_cap: How many trials are trained; a finite space may go without.
         seed: Of the sampler and of the split; train.seed is a training's own.
         early_stop: The rule that stops a trial between epochs: by default none in a grid, or where
@@ -111,6 +114,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
     axes = read_variants(content.get("variants"), content.get("parameters"), axes, mistakes)
     figures = read_figures(content.get("figures"), axes, _analyses(header), mistakes)
     int8 = _int8(content.get("export"), objectives, budget, mistakes)
+    stop_when = read_stop_when(content.get("stop_when"), mistakes)
     if mistakes:
         raise EdgebenchError(*mistakes)
     sweep = Sweep(
@@ -127,6 +131,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
         _analyses(header),
         header.test,
         figures,
+        stop_when,
     )
     if sweep.configurations() is None:
         _require_end(sweep)

@@ -24,6 +24,17 @@ GRID_LIMIT = 10_000
 
 
 @dataclass(frozen=True)
+class Enough:
+    """When a search has found enough: its last ``trials`` gained less than ``hypervolume_gain``.
+
+    The gain is a share, 0..1, of the hypervolume that they ended with.
+    """
+
+    hypervolume_gain: float
+    trials: int
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A validated search: what is varied, what is sought, within which limits."""
 
@@ -40,6 +51,7 @@ class Sweep:
     analysis: tuple[str, ...] = ()
     test: Tested = "front"
     figures: tuple[FigureAsked, ...] = ()
+    stop_when: Enough | None = None
 
     @property
     def accuracy(self) -> str | None:

@@ -83,6 +83,10 @@ class StudyLog(TrialLog):
         if runs.STUDY in experiment.tags:
             check_same_data(self.study, described(experiment), facts, data_key)
 
+    def log_study(self, figures: Mapping[str, float], step: int) -> None:
+        """Write figures of the whole study, as they stand after so many trials."""
+        runs.write(self.client, self.parent_id, runs.metrics_of(figures, step))
+
     def end_sweep(self, status: str, metrics: Mapping[str, float]) -> None:
         """Close the sweep's run as ``FINISHED``, ``FAILED`` or ``KILLED``, with its counts."""
         self.flush()
