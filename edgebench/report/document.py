@@ -116,6 +116,12 @@ def notes(record: StudyRecord) -> list[str]:
     if members:
         share = covered(record.rows, record.objectives, record.budget)
         lines.append(f"Hypervolume: the front covers {share:.2%} of what could be sought.")
+    repeated = [row for row in record.rows if "repeats/count" in row.metrics]
+    if repeated:
+        lines.append(
+            f"Repeats: the accuracies of {len(repeated)} trials are means over seeds "
+            "(repeats/count, with Student's 95 % interval, repeats/low to repeats/high)."
+        )
     lines += record.remarks
     if any("final/seeds" in row.metrics for row in record.rows):
         lines.append(

@@ -18,7 +18,9 @@ from edgebench.record import Facts, Row, State
 from edgebench.report import front
 from edgebench.search.checkpoints import Checkpoints
 from edgebench.search.dispatcher import Dispatcher, Job, WorkerDied
+from edgebench.search.found import Found
 from edgebench.search.progress import Event, Observer
+from edgebench.search.repeats import Repeats
 from edgebench.search.sampler import Chooser, Proposal, Sampler
 from edgebench.search.settings import Settings
 from edgebench.search.tasks import Judge, Prepare
@@ -33,7 +35,6 @@ from edgebench.tracking import (
 from edgebench.trial import Gate, Outcome, gate
 
 if TYPE_CHECKING:
-    from edgebench.search.found import Found
     from edgebench.search.rungs import InRungs
 
 LOG = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Coordinator:
     trained: list[Row]
     rungs: InRungs | None = None
     found: Found | None = None
+    repeats: Repeats | None = None
     seconds: list[float] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     views_due: float = field(default_factory=lambda: time.monotonic() + VIEWS_SECONDS)
@@ -127,13 +129,13 @@ class Coordinator:
             if measured.refusal is None:
                 return self._begin(proposal, measured)
             self._refuse(proposal, measured)
-        return self._gone_on()
+        return self._gone_on() or self._again()
 
     def _under_way(self) -> set[str]:
         """Return the keys of the candidates that are running, or are to go on later."""
         aside = self.rungs.paused if self.rungs else {}
         jobs = (*self.dispatcher.running.values(), *aside.values())
-        return {job.config.key for job in jobs}
+        return {job.config.key for job in jobs if not job.repeat}
 
     def _chooser(self) -> Chooser | None:
         """Return what chooses the next candidate, where the method is our own."""
@@ -146,6 +148,31 @@ class Coordinator:
             return None if isinstance(found, Job) else found
 
         return choose
+
+    def _again(self) -> Job | None:
+        """Return the training of a member of the front with another seed, or None."""
+        if self.repeats is None or self._late():
+            return None
+        under_way = {(job.number, job.repeat) for job in self.dispatcher.running.values()}
+        found = self.repeats.following(under_way)
+        if found is None:
+            return None
+        row, place = found
+        config = self.sweep.config(row.params)
+        config = config.with_seed(config.seed + place)
+        name, digest = f"{row.name}-seed{config.seed}", self._facts(config).dataset_digest
+        gate = self._measure(config)
+        job = Job(row.trial, config, gate, name, row.run_id, digest=digest, repeat=place)
+        self._show("started", job)
+        return job
+
+    def _repeated(self, job: Job, outcome: Outcome) -> None:
+        """Take a training with another seed; where a mean is known the front is another."""
+        assert self.repeats is not None  # noqa: S101 - nothing else repeats
+        self.repeats.add(job.number, job.repeat, outcome)
+        self.found = Found(self.sweep, self.trained, self.trained)
+        self.log.log_study({"study/hypervolume": self.found.covered}, self._done())
+        self._show("ended", job, state=outcome.state, metrics=outcome.metrics)
 
     def _new(self) -> Sequence[TrialConfig] | None:
         """Return the candidates that may be begun now; None where nothing may begin or go on."""
@@ -181,9 +208,11 @@ class Coordinator:
 
     def _over(self) -> bool:
         """Tell whether nothing may begin or go on: the time is over, or enough was found."""
+        return self._late() or (self.found is not None and self.found.enough)
+
+    def _late(self) -> bool:
         limit = self.settings.timeout
-        late = bool(limit and time.monotonic() - self.started > limit)
-        return late or (self.found is not None and self.found.enough)
+        return bool(limit and time.monotonic() - self.started > limit)
 
     def _done(self) -> int:
         return self.sampler.count(State.FINISHED, State.PRUNED, State.FAILED)
@@ -230,8 +259,9 @@ class Coordinator:
         self._show("ended", job, state=row.state, reason=row.reason, metrics=row.metrics)
 
     def epoch(self, job: Job, number: int, metrics: Mapping[str, float]) -> None:
-        """Keep and show an epoch."""
-        self.log.log_epoch(job.run_id, number, metrics)
+        """Keep and show an epoch; of a training with another seed it is shown."""
+        if not job.repeat:
+            self.log.log_epoch(job.run_id, number, metrics)
         self._show("epoch", job, epoch=number, metrics=metrics)
 
     def retried(self, job: Job) -> None:
@@ -241,6 +271,9 @@ class Coordinator:
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Record first, then tell: a kill in between is repaired from the record."""
         self.lock.check()
+        if job.repeat:
+            self._repeated(job, outcome)
+            return
         if outcome.state is State.PAUSED:
             self._lay_aside(job)
             return

@@ -37,7 +37,8 @@ class Job:
     """A trial under way; ``dataset`` says where its images are now, if not where they were.
 
     ``digest`` is that of the images, which a worker compares. ``state`` is what the training can go
-    on from, after ``kept`` epochs; ``seconds`` are those of its training so far.
+    on from, after ``kept`` epochs; ``seconds`` are those of its training so far. ``repeat`` is the
+    place of the seed where a trial is trained again: that comes to its end.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Job:
     seconds: float = 0.0
     state: bytes | None = None
     kept: int = 0
+    repeat: int = 0
 
 
 class Rungs(Protocol):
@@ -154,10 +156,10 @@ class Dispatcher:
         task = RunTrial(
             config,
             job.gate,
-            replies=self._stopping is not None or self._rungs is not None,
+            replies=self._asked_about(job),
             analyses=self._analyses,
             digest=job.digest,
-            keep=self._rungs is not None,
+            keep=self._rungs is not None and not job.repeat,
             start=job.state,
             stop=self._stop(job) if job.state is not None else None,
         )
@@ -181,7 +183,7 @@ class Dispatcher:
         job.seconds = message.seconds
         if message.state is not None:
             job.state, job.kept = message.state, message.number
-        if self._stopping is not None or self._rungs is not None:
+        if self._asked_about(job):
             # The worker waits: reply first, record then.
             stop = self._stop(job)
             pause = stop is None and self._rungs is not None and self._rungs.pausing(job)
@@ -190,6 +192,10 @@ class Dispatcher:
             self._rungs.keep(job)
         if self._trials is not None:
             self._trials.epoch(job, message.number, message.metrics)
+
+    def _asked_about(self, job: Job) -> bool:
+        """Tell whether a trial's worker waits for a reply after each epoch."""
+        return not job.repeat and (self._stopping is not None or self._rungs is not None)
 
     def _stop(self, job: Job) -> str | None:
         """Return why a trial is to be stopped after the epochs that it has, or None."""

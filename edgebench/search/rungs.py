@@ -47,7 +47,7 @@ class InRungs:
 
     def following(self, offered: Sequence[TrialConfig]) -> TrialConfig | Job | None:
         """Return what to train next: one of ``offered``, or one that was laid aside."""
-        running = list(self._running.values())
+        running = [one for one in self._running.values() if not one.repeat]
         return self._promise.choose(offered, running, list(self.paused.values()))
 
     def pausing(self, job: Job) -> bool:
@@ -57,7 +57,7 @@ class InRungs:
         new = self._new()
         if new is None:
             return False
-        others = [one for one in self._running.values() if one is not job]
+        others = [one for one in self._running.values() if one is not job and not one.repeat]
         aside = [*self.paused.values(), job]
         return self._promise.choose(new, others, aside) is not job
 

@@ -14,6 +14,7 @@ from edgebench.search.coordinator import Coordinator
 from edgebench.search.dispatcher import Dispatcher
 from edgebench.search.found import Found
 from edgebench.search.progress import Observer
+from edgebench.search.repeats import Repeats
 from edgebench.search.sampler import Sampler
 from edgebench.search.settings import Settings
 from edgebench.search.stopping import EARLY_STOPPING
@@ -63,7 +64,8 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
         ):
             sampler, log = _stores(sweep, settings)
             log.begin_sweep(sweep, facts, f"{CONVENTION} ({CONVENTIONS[CONVENTION].title})")
-            if stopping is not None or sweep.method == "edgebench" or sweep.stop_when:
+            learned = (stopping is not None, sweep.method == "edgebench", sweep.stop_when)
+            if any(learned) or sweep.repeats > 1:
                 trained += log.trained()
             known = {first.data_key: facts}
             running = Coordinator(sampler, log, dispatcher, settings, observe, lock, known, trained)
@@ -72,6 +74,8 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             try:
                 running.recover()
                 running.found = Found(sweep, log.record().rows, trained)
+                if sweep.repeats > 1:
+                    running.repeats = Repeats(sweep, log, trained)
                 dispatcher.run(running, running.rungs)
                 log.deliver(END_SECONDS)
                 running.open_test_split()

@@ -43,6 +43,7 @@ from edgebench.space.variants import read_variants
 LONGEST_NAME = 100
 """Letters of a study's name, which files are named by."""
 MOST_RUNS = 1_000_000
+MOST_REPEATS = 100
 PARTS = {
     "metrics": "What is sought: a list of {name, goal}, the first decides; see 'options metrics'",
     "budget": "{target: BOARD, dtype: float32 or int8}, or limits by figure, as rom_bytes: 100000",
@@ -72,6 +73,7 @@ class Header:
             all are tested, and else front.
         analysis: What is looked at while a trial trains, and recorded.
         test: The trials that are measured on the test split at the end.
+        repeats: With how many seeds each member of the front is trained in all.
     """
 
     name: str = ""
@@ -82,6 +84,7 @@ class Header:
     early_stop: str | None = None
     analysis: list[str] | None = None
     test: Tested = "front"
+    repeats: Annotated[int, Ge(1), Le(MOST_REPEATS)] = 1
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Sweep:
@@ -110,6 +113,8 @@ def build(content: Mapping[str, Any]) -> Sweep:
     budget = _budget(content.get("budget"), mistakes)
     _check_latency(objectives, budget, mistakes)
     _check_method(header, objectives, mistakes)
+    if header.repeats > 1 and not any(metric_of(g.name).split == "validation" for g in objectives):
+        mistakes.append("repeats: there is no accuracy to be surer of")
     axes = read_axes(content.get("parameters"), mistakes)
     axes = read_variants(content.get("variants"), content.get("parameters"), axes, mistakes)
     figures = read_figures(content.get("figures"), axes, _analyses(header), mistakes)
@@ -132,6 +137,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
         header.test,
         figures,
         stop_when,
+        header.repeats,
     )
     if sweep.configurations() is None:
         _require_end(sweep)

@@ -52,6 +52,7 @@ class Sweep:
     test: Tested = "front"
     figures: tuple[FigureAsked, ...] = ()
     stop_when: Enough | None = None
+    repeats: int = 1
 
     @property
     def accuracy(self) -> str | None:
