@@ -102,16 +102,23 @@ def _any_pair(known: Known | None) -> str:
 class Sampler:
     """The candidates of one study: drawn by Optuna, never twice, told how they ended.
 
-    ``agree`` is asked before anything is made, ``partner`` says where MLflow's store is.
+    ``agree`` is asked before anything is made, ``partner`` says where MLflow's store is. ``first``
+    are the candidates to begin with, as far as they were never tried.
 
     Raises:
         EdgebenchError: The study holds another search, or belongs to another pair of stores.
     """
 
     def __init__(
-        self, sweep: Sweep, storage_url: str, agree: Agree = _any_pair, partner: str = ""
+        self,
+        sweep: Sweep,
+        storage_url: str,
+        agree: Agree = _any_pair,
+        partner: str = "",
+        first: Sequence[TrialConfig] = (),
     ) -> None:
         self.sweep = sweep
+        self._first = deque(first)
         self._store = _Store(sweep, storage_url, agree, partner)
         self.identity = self._store.identity
         configurations = sweep.configurations()
@@ -249,8 +256,12 @@ class Sampler:
         Return whether there is to be a next one.
         """
         chosen = None
+        while self._first and self._first[0].key in {*under_way, *self._ended}:
+            self._first.popleft()
         if self._retries:
             chosen = self._retries.pop(next(iter(self._retries)))
+        elif self._first and self.sweep.method != "grid":
+            chosen = self._first.popleft()
         elif left and self.sweep.method == "grid":
             chosen = left[0]
         elif choose is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from itertools import zip_longest
 
 from edgebench.errors import EdgebenchError, redacted, unknown
 from edgebench.footprint import CONVENTIONS
 from edgebench.metrics import METRICS
 from edgebench.record import Facts, Row, StudyRecord
-from edgebench.report import too_few
+from edgebench.report import ranked, too_few
 from edgebench.scores import CLASSES_LISTED, recall_name
 from edgebench.search.coordinator import Coordinator
 from edgebench.search.dispatcher import Dispatcher
@@ -19,13 +20,14 @@ from edgebench.search.sampler import Sampler
 from edgebench.search.settings import Settings
 from edgebench.search.stopping import EARLY_STOPPING
 from edgebench.search.tasks import Prepare
-from edgebench.space import INT8, Sweep
+from edgebench.space import INT8, Sweep, TrialConfig
 from edgebench.tracking import (
     END_SECONDS,
     StudyLog,
     absolute,
     agreed,
     best_value,
+    read_study,
     stores_reached,
     tracked,
 )
@@ -109,13 +111,33 @@ def _check_classes(sweep: Sweep, facts: Facts) -> None:
 def _stores(sweep: Sweep, settings: Settings) -> tuple[Sampler, StudyLog]:
     """Open both stores, which must be a pair; neither is made where they are none."""
     storage, uri = settings.storage, settings.tracking_uri
+    first = _adopted(sweep, uri) if sweep.warm_start else ()
     known = tracked(uri, sweep.name)
     sampler = Sampler(
         sweep,
         storage,
         lambda stored: agreed(sweep.name, storage, uri, stored, known),
         redacted(absolute(uri)),
+        first,
     )
     log = StudyLog(uri, sweep.name, settings.journal(sweep.name))
     log.pair(sampler.identity, storage)
     return sampler, log
+
+
+def _adopted(sweep: Sweep, uri: str) -> list[TrialConfig]:
+    """Return what the fronts of other studies come to in this search, the best of each in turn.
+
+    Raises:
+        EdgebenchError: There is no such study.
+    """
+    fronts = []
+    for name in sweep.warm_start:
+        record = read_study(name, tracking_uri=uri)
+        rows = ranked(record.front(), record.objectives)
+        found = [sweep.adopted(row.params) for row in rows]
+        fronts.append([config for config in found if config is not None])
+        if rows and not fronts[-1]:
+            LOG.warning("warm_start: none of the front of '%s' is in this search", name)
+    in_turn = [config for level in zip_longest(*fronts) for config in level if config is not None]
+    return list({config.key: config for config in in_turn}.values())

@@ -84,6 +84,7 @@ class Header:
     early_stop: str | None = None
     analysis: list[str] | None = None
     test: Tested = "front"
+    warm_start: list[str] | None = None
     repeats: Annotated[int, Ge(1), Le(MOST_REPEATS)] = 1
 
 
@@ -138,6 +139,7 @@ def build(content: Mapping[str, Any]) -> Sweep:
         figures,
         stop_when,
         header.repeats,
+        tuple(header.warm_start or ()),
     )
     if sweep.configurations() is None:
         _require_end(sweep)

@@ -13,6 +13,7 @@ from edgebench.record import FigureAsked, Objective, Scalar
 from edgebench.space.axis import Axis
 from edgebench.space.budget import Budget
 from edgebench.space.candidates import TrialConfig
+from edgebench.space.schema import values_of
 
 Method = Literal["tpe", "gp", "nsga2", "random", "grid", "edgebench"]
 Tested = Literal["front", "all"]
@@ -53,6 +54,7 @@ class Sweep:
     figures: tuple[FigureAsked, ...] = ()
     stop_when: Enough | None = None
     repeats: int = 1
+    warm_start: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> str | None:
@@ -103,6 +105,20 @@ class Sweep:
     def config(self, params: Mapping[str, Scalar]) -> TrialConfig:
         """Return the configuration that has these active axes."""
         return TrialConfig(dict(params), self.dataset, self.seed, self.seed, self.int8)
+
+    def adopted(self, params: Mapping[str, Scalar]) -> TrialConfig | None:
+        """Return the configuration that another study's params come to here, or None.
+
+        An axis of one value has that; what the other study did not vary has its default.
+        """
+        given, chosen = values_of(params), dict[str, Scalar]()
+        for axis in self.axes:
+            if axis.active(chosen):
+                value = axis.values[0] if len(axis.values) == 1 else given.get(axis.name)
+                if value is None or not axis.holds(value):
+                    return None
+                chosen[axis.name] = value
+        return self.config(chosen)
 
     def first(self) -> TrialConfig:
         """Return one configuration of the sweep: the first value of each active axis."""

@@ -10,6 +10,7 @@ import warm_pool  # noqa: F401 - registers the pool
 from conftest import Stores
 from small_study import CONTENT, FAST, build, go, statuses
 
+from edgebench.errors import EdgebenchError
 from edgebench.record import Row
 from edgebench.report import covered, notes
 from edgebench.search import EARLY_STOPPING
@@ -76,3 +77,19 @@ def test_a_search_ends_where_its_last_trials_gained_little(stores: Stores) -> No
     [run] = client.search_runs([experiment.experiment_id], "tags.kind = 'sweep'")
     assert run.data.metrics["study/hypervolume"] == pytest.approx(shares[-1])
     assert len(go(build(**asked), stores)[0].rows) == 4  # without it the study goes on
+
+
+def test_a_warm_start_begins_with_the_fronts_of_other_studies(stores: Stores) -> None:
+    """In turn, as far as they are in this space; none of their results is one of this study."""
+    widths = {"model.family": "gap", **FAST}
+    for name, values in (("one", [4]), ("two", [11, 30])):
+        parameters = {**widths, "model.width": {"values": values}}
+        go(build(name=name, method="grid", parameters=parameters), stores)
+    parameters = {**widths, "model.width": {"min": 1, "max": 20}, "train.batch_size": 32}
+    asked: dict[str, Any] = {"method": "tpe", "parameters": parameters, "run_cap": 2}
+    record, _ = go(build(**asked, warm_start=["one", "two"]), stores)
+    tried = [row.params["model.width"] for row in record.rows]
+    assert set(tried) <= {4, 11}
+    assert 11 in tried  # 30 is none of this space
+    with pytest.raises(EdgebenchError, match="unknown study 'three'"):
+        go(build(**asked, name="other", warm_start=["three"]), stores)
