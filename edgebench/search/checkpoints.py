@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,15 @@ class Checkpoints:
             self._file(number).unlink(missing_ok=True)
             if not any(self._folder.iterdir()):
                 self._folder.rmdir()
+
+    def only(self, numbers: Collection[int]) -> None:
+        """Forget all trials but these."""
+        if not numbers:
+            self.clear()
+        kept = {self._file(number) for number in numbers}
+        for file in list(self._folder.iterdir()) if numbers else ():
+            if file not in kept:
+                file.unlink()
 
     def clear(self) -> None:
         """Forget all trials."""

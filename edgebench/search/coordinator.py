@@ -99,6 +99,8 @@ class Coordinator:
             elif not self._laid_aside(number, config, run_id):
                 self.log.interrupt(run_id)
                 self.sampler.tell(number, State.INTERRUPTED, {})
+        if self.rungs is not None:
+            self.rungs.tidy()
         for run_id in self.log.unfinished():
             if self.log.close_ended(run_id) is None:
                 self.log.interrupt(run_id)

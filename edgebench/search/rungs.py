@@ -87,6 +87,10 @@ class InRungs:
         if not self.resumable(job):
             job.curve, job.kept, job.seconds = [], 0, 0.0
 
+    def tidy(self) -> None:
+        """Remove the states that a cut left of trials that had ended."""
+        self._checkpoints.only(self.paused)
+
     def forget(self, job: Job) -> None:
         """Remove the state of a trial that ended."""
         self._checkpoints.drop(job.number)

@@ -14,17 +14,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import warm_pool  # noqa: F401 - registers the pool
 from conftest import Stores
 from small_study import CONTENT, build, go, statuses
 
 from edgebench.record import Row, State
+from edgebench.search import Event, Settings, search
 from edgebench.search.checkpoints import Checkpoint, Checkpoints
 from edgebench.search.dispatcher import Job
 from edgebench.search.promise import FIRST, Promise
 from edgebench.search.rungs import InRungs, rungs
 from edgebench.space import TrialConfig
+from edgebench.tracking import read_study
 from edgebench.tracking.runs import reader
 from edgebench.trial import Gate
 
@@ -139,7 +142,11 @@ def test_a_checkpoint_is_whole_and_of_one_candidate(tmp_path: Path) -> None:
     for length in (0, 20, len(whole) - 1):
         file.write_bytes(whole[:length])
         assert kept.load(3, "key") is None
-    kept.drop(3)
+    kept.save(4, "key", checkpoint)
+    kept.only([4])
+    assert kept.load(3, "key") is None
+    assert kept.load(4, "key") == checkpoint
+    kept.drop(4)
     assert not (tmp_path / "paused").exists()
     kept.drop(3)
 
@@ -171,32 +178,48 @@ def test_a_study_trains_every_epoch_once(stores: Stores) -> None:
     assert not list(stores.folder.glob(".*.paused"))
 
 
-def test_what_waits_when_the_time_is_over_goes_on_the_next_time(stores: Stores) -> None:
+def cut_off(stores: Stores, asked: dict[str, Any], paused: int) -> None:
+    """Run a study until so many trials were laid aside, and press Ctrl-C."""
+    told = Counter[str]()
+
+    def observe(event: Event) -> None:
+        told[event.kind] += 1
+        if told["paused"] == paused:
+            raise KeyboardInterrupt
+
+    where = Settings(
+        storage=stores.storage,
+        tracking_uri=stores.tracking_uri,
+        data_dir=stores.folder.parent / "data",
+        pool="warm",
+    )
+    with pytest.raises(KeyboardInterrupt):
+        search(build(**asked), where, observe)
+
+
+def test_what_waits_when_a_study_is_cut_off_goes_on_the_next_time(stores: Stores) -> None:
     """It stands as paused in the record, and the same command trains what is left of it."""
-    hurried = go(build(**ASKED), stores, timeout=0.5)[0]
-    paused = statuses(stores)[1]["SCHEDULED"]
-    assert paused >= 1
-    assert len(hurried.rows) < 4
-    before = {name: steps for name, steps in epochs_of(stores).items() if len(steps) < EPOCHS}
-    assert len(before) == paused
+    cut_off(stores, ASKED, 2)
+    assert statuses(stores) == (Counter(RUNNING=2), Counter(SCHEDULED=2, KILLED=1))
+    before = epochs_of(stores)
+    assert set(map(tuple, before.values())) == {(1,)}
+    shown = read_study("try", tracking_uri=stores.tracking_uri)
+    assert {row.state for row in shown.rows} == {State.PAUSED}
     record, events = go(build(**ASKED), stores)
+    assert {row.state for row in record.rows} == {State.FINISHED}
     assert len(record.rows) == 4
-    again = sum(event.kind == "epoch" for event in events)
-    assert again + sum(map(len, before.values())) + EPOCHS * len(hurried.rows) == 4 * EPOCHS
+    assert sum(event.kind == "epoch" for event in events) == 4 * EPOCHS - 2
     assert set(map(tuple, epochs_of(stores).values())) == {tuple(range(1, EPOCHS + 1))}
 
 
 def test_another_method_begins_anew_what_was_laid_aside(stores: Stores) -> None:
     """It has no use for states: what waited is closed as interrupted, and tried again."""
     asked = ASKED | {"run_cap": 2}
-    go(build(**asked), stores, timeout=0.5)
-    paused = statuses(stores)[1]["SCHEDULED"]
+    cut_off(stores, asked, 1)
     record, _ = go(build(**asked | {"method": "random"}), stores)
     assert {row.state for row in record.rows} == {State.FINISHED}
-    assert statuses(stores) == (
-        Counter(COMPLETE=2, FAIL=paused),
-        Counter(FINISHED=3, KILLED=paused),
-    )
+    assert statuses(stores) == (Counter(COMPLETE=2, FAIL=1), Counter(FINISHED=3, KILLED=1))
+    assert not list(stores.folder.glob(".*.paused"))
 
 
 def test_kill_9_in_a_rung_loses_nothing(stores: Stores) -> None:
@@ -217,6 +240,8 @@ def test_kill_9_in_a_rung_loses_nothing(stores: Stores) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert statuses(stores)[0] == Counter(RUNNING=2)
+    read_study("try", tracking_uri=stores.tracking_uri)  # closes what was left
+    assert statuses(stores)[1]["RUNNING"] == 0
     record, events = go(build(**asked), stores)
     assert {row.state for row in record.rows} == {State.FINISHED}
     assert statuses(stores)[0] == Counter(COMPLETE=2)
