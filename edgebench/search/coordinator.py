@@ -284,7 +284,7 @@ class Coordinator:
         self.sampler.tell(job.number, outcome.state, outcome.metrics)
         if outcome.state in (State.FINISHED, State.PRUNED):
             self.trained.append(dataclasses.replace(row, curves=curves_of(outcome.curve)))
-            self._found(row)
+            self._follow(row)
             self.seconds.append(time.monotonic() - job.started)
         if self.rungs is not None:
             self.rungs.forget(job)
@@ -292,7 +292,7 @@ class Coordinator:
             "ended", job, state=outcome.state, reason=outcome.reason, metrics=outcome.metrics
         )
 
-    def _found(self, row: Row) -> None:
+    def _follow(self, row: Row) -> None:
         """Follow the hypervolume; MLflow's run of the sweep has it after each trial that adds."""
         if self.found is None:
             return

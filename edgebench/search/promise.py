@@ -25,6 +25,8 @@ from edgebench.trial import Gate
 
 FIRST = 8
 """Candidates that are chosen to differ, and trained to their first rung, before any is compared."""
+MEASURED = 60
+"""New networks that are measured for one choice; each takes some milliseconds."""
 LEARNED_FROM = 300
 """The latest trials that the expectations are learned from."""
 BEYOND = 0.1
@@ -66,7 +68,7 @@ class Promise:
 
         Where none fits the budget it is one that does not, so that the record says why.
         """
-        gates = [self._gate(config) for config in offered]
+        offered, gates = self._measured(offered)
         fitting = [n for n, gate in enumerate(gates) if gate.refusal is None]
         if not (fitting or paused):
             return offered[0] if offered else None
@@ -82,12 +84,22 @@ class Promise:
         place = int(np.argmax(self._gain_a_second(seen, running, paused, new, epochs)))
         return paused[place] if place < len(paused) else offered[fitting[place - len(paused)]]
 
-    def _gate(self, config: TrialConfig) -> Gate:
-        """Measure a network once, whatever it is trained with."""
-        key = json.dumps([config.data_key, config.family, config.model_options], sort_keys=True)
-        if key not in self._gates:
-            self._gates[key] = self._measure(config)
-        return self._gates[key]
+    def _measured(self, offered: Sequence[TrialConfig]) -> tuple[list[TrialConfig], list[Gate]]:
+        """Return the candidates whose networks are known, and what the gate says of each.
+
+        A network is measured once, whatever it is trained with, and `MEASURED` new ones at a time.
+        """
+        left, found, gates = MEASURED, list[TrialConfig](), list[Gate]()
+        for config in offered:
+            key = json.dumps([config.data_key, config.family, config.model_options], sort_keys=True)
+            if key not in self._gates:
+                if not left:
+                    continue
+                left -= 1
+                self._gates[key] = self._measure(config)
+            found.append(config)
+            gates.append(self._gates[key])
+        return found, gates
 
     def _different(self, known: Sequence[Candidate], asked: Sequence[Candidate]) -> int:
         """Return the place of the candidate that is farthest from all that are known."""
@@ -143,24 +155,39 @@ class Promise:
 
     def _seen(self, under_way: Sequence[Job]) -> list[Seen]:
         """Return all that was trained, in whole or in part, with what it likely ends with."""
+        recent = self._trained[-LEARNED_FROM:]
+        ends = _Ends(recent, self._accuracy)
         found = []
-        for row in self._trained[-LEARNED_FROM:]:
-            curve, whole = row.curves.get(ACCURACY, ()), self._config(row.params).recipe.epochs
-            error, doubt = _log_error(row.metrics.get(self._accuracy, 0.0)), 0.0
-            if row.state is not State.FINISHED:
-                error, doubt = self._likely_end(curve, whole)
-            seconds = row.metrics["time/train_s"] / (len(curve) or whole)
-            found.append(Seen(Candidate(row.params, row.metrics), error, doubt, seconds))
+        for row in recent:
+            curve = row.curves.get(ACCURACY, ())
+            epochs = len(curve) or self._config(row.params).recipe.epochs
+            if row.state is State.FINISHED:
+                error, doubt = _log_error(row.metrics[self._accuracy]), 0.0
+            else:
+                error, doubt = ends.likely(curve, self._config(row.params).recipe.epochs)
+            candidate = Candidate(row.params, row.metrics)
+            found.append(Seen(candidate, error, doubt, row.metrics["time/train_s"] / epochs))
         for job in under_way:
             if job.curve:
                 curve = [epoch[ACCURACY] for epoch in job.curve]
-                error, doubt = self._likely_end(curve, job.config.recipe.epochs)
+                error, doubt = ends.likely(curve, job.config.recipe.epochs)
                 found.append(Seen(_candidate(job), error, doubt, job.seconds / len(curve)))
         return found
 
-    def _likely_end(self, curve: Sequence[float], epochs: int) -> tuple[float, float]:
-        """Return the logarithm of the error that a curve likely ends with, and its deviation."""
-        fall, doubt = likely_fall(len(curve) / epochs, self._trained, self._accuracy)
+
+class _Ends:
+    """Where curves likely end, by the finished ones among ``rows``."""
+
+    def __init__(self, rows: Sequence[Row], goal: str) -> None:
+        self._rows, self._goal = rows, goal
+        self._falls: dict[float, tuple[float, float]] = {}
+
+    def likely(self, curve: Sequence[float], epochs: int) -> tuple[float, float]:
+        """Return the logarithm of the error that a curve ends with, and its deviation."""
+        progress = len(curve) / epochs
+        if progress not in self._falls:
+            self._falls[progress] = likely_fall(progress, self._rows, self._goal)
+        fall, doubt = self._falls[progress]
         return _log_error(max(curve)) + fall, doubt
 
 

@@ -276,7 +276,7 @@ class Sampler:
         return True
 
     def offered(self, under_way: Collection[str]) -> list[TrialConfig]:
-        """Return candidates to choose among: what is left, or as many as can be looked at.
+        """Return candidates to choose among, in random order: what is left, or some of it.
 
         They are the same ones until another candidate is begun, but for those that were tried.
         """
@@ -284,7 +284,7 @@ class Sampler:
         left = self._unexplored(under_way)
         if left is not None:
             chance = random.Random(f"{self.sweep.seed}/{number}")  # noqa: S311 - no secret
-            return list(left) if len(left) <= OFFERED else chance.sample(list(left), OFFERED)
+            return chance.sample(left, min(len(left), OFFERED))
         if number != self._drawn[0]:
             seed = int(np.random.SeedSequence([self.sweep.seed, number]).generate_state(1)[0])
             drawn = optuna.create_study(sampler=RandomSampler(seed=seed))

@@ -12,7 +12,7 @@ from edgebench.errors import EdgebenchError
 from edgebench.record import Row, State
 from edgebench.report import hypervolume
 from edgebench.search.expected_gain import expected_gain
-from edgebench.search.promise import FIRST, Promise
+from edgebench.search.promise import FIRST, MEASURED, Promise
 from edgebench.space import Sweep, TrialConfig
 from edgebench.trial import Gate
 
@@ -103,6 +103,22 @@ def test_what_is_proposed_fits_and_soon_is_good() -> None:
     assert max(first) - min(first) > 20  # they differ
     rates = [row.params["train.learning_rate"] for row in rows[12:]]
     assert rates.count(1e-3) >= 4
+
+
+def test_some_networks_are_measured_for_a_choice_and_none_twice() -> None:
+    """A wide space costs no more than that; what is known stays on offer."""
+    sweep = build(parameters={**CONTENT["parameters"], "model.width": {"min": 1, "max": 500}})
+    asked: list[int] = []
+
+    def counted(config: TrialConfig) -> Gate:
+        asked.append(int(config.params["model.width"]))
+        return measure(config)
+
+    promise = Promise(sweep, counted, [], 0.25)
+    promise.choose(sweep.configurations() or [])
+    assert len(asked) == MEASURED
+    promise.choose(sweep.configurations() or [])
+    assert len(asked) == len(set(asked)) == 2 * MEASURED
 
 
 def test_where_nothing_fits_the_record_shall_say_why() -> None:

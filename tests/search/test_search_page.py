@@ -82,19 +82,19 @@ def test_the_numbers_are_the_codes() -> None:
     """Ten refused candidates a run, two attempts, two seconds; eight that differ."""
     from edgebench.search.coordinator import REFUSALS_PER_RUN
     from edgebench.search.dispatcher import ATTEMPTS
-    from edgebench.search.promise import FIRST
+    from edgebench.search.promise import FIRST, MEASURED
     from edgebench.search.rungs import SHARES
     from edgebench.search.sampler import OFFERED
     from edgebench.tracking.trials import FLUSH_SECONDS
 
     assert (REFUSALS_PER_RUN, ATTEMPTS, FLUSH_SECONDS) == (10, 2, 2.0)
-    assert (FIRST, OFFERED, SHARES) == (8, 500, (1 / 8, 1 / 4, 1 / 2))
+    assert (FIRST, OFFERED, MEASURED, SHARES) == (8, 500, 60, (1 / 8, 1 / 4, 1 / 2))
     for said in (
         "up to ten of them a run",
         "begun anew, once",
         "every two seconds",
         "The first eight",
-        "up to 500 candidates",
+        "up to 500 candidates at a time, with at most 60 networks",
         "an eighth, a quarter and half",
     ):
         assert said in PAGE
