@@ -15,19 +15,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgebench.record import Facts, Row, State
-from edgebench.report import front
 from edgebench.search.checkpoints import Checkpoints
-from edgebench.search.dispatcher import Dispatcher, Job, WorkerDied
+from edgebench.search.dispatcher import Dispatcher, Job
 from edgebench.search.found import Found
 from edgebench.search.progress import Event, Observer
 from edgebench.search.repeats import Repeats
 from edgebench.search.sampler import Chooser, Proposal, Sampler
+from edgebench.search.sealed import open_test_split
 from edgebench.search.settings import Settings
-from edgebench.search.tasks import Judge, Prepare
-from edgebench.space import INT8, Sweep, TrialConfig
+from edgebench.search.tasks import Prepare
+from edgebench.space import Sweep, TrialConfig
 from edgebench.tracking import (
-    MODEL,
-    MODEL_INT8,
     Lock,
     StudyLog,
     curves_of,
@@ -334,29 +332,7 @@ class Coordinator:
 
     def open_test_split(self) -> None:
         """Measure the models of the front's members, or of all, on the test split, each once."""
-        models = {"": MODEL}
-        if self.sweep.int8:
-            models[INT8] = MODEL_INT8
-        rows = self.log.record().rows
-        members = front(rows, self.sweep.objectives)
-        if self.sweep.test == "all":
-            members = [row for row in rows if row.feasible]
-        unread = [row for row in members if "test/accuracy" not in row.metrics]
-        if not unread:
-            return
-        opening = self.log.open_test_split("sweep", {"trials": [row.trial for row in unread]})
-        for row in unread:
-            exported = {
-                suffix: self.log.model_of(row.run_id, name) for suffix, name in models.items()
-            }
-            config = self.sweep.config(row.params)
-            try:
-                digest = self._facts(config).dataset_digest
-                scores = self.dispatcher.ask(Judge(config, exported, opening, digest))
-            except WorkerDied as death:
-                LOG.warning("%s goes without a test accuracy: %s", row.name, death)
-                continue
-            self.log.log_metrics(row.run_id, scores)
+        open_test_split(self.sweep, self.log, self.dispatcher, self._facts)
 
     def counts(self) -> dict[str, float]:
         """Return how many trials ended in each state."""
