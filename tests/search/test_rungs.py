@@ -165,12 +165,12 @@ def epochs_of(stores: Stores) -> dict[str, list[int]]:
 
 
 def test_a_study_trains_every_epoch_once(stores: Stores) -> None:
-    """Without a rule that stops, all that was laid aside goes on before the end."""
-    record, events = go(build(**ASKED), stores)
+    """Without a rule that stops, all that was laid aside goes on before the end; two at once."""
+    record, events = go(build(**ASKED), stores, workers=2)
     assert {row.state for row in record.rows} == {State.FINISHED}
     assert len(record.rows) == 4
     told = Counter(event.kind for event in events)
-    assert told["paused"] >= 3
+    assert told["paused"] >= 1
     assert told["started"] == told["paused"] + told["ended"]
     assert told["epoch"] == 4 * EPOCHS
     assert set(map(tuple, epochs_of(stores).values())) == {tuple(range(1, EPOCHS + 1))}
