@@ -68,6 +68,7 @@ class Clock:
         self.states: Counter[str] = Counter()
         self.reasons: list[str] = []
         self.epochs = 0
+        self.shown = 0
 
     def __call__(self, event: Event) -> None:
         """Take an event; raise where the seconds are over."""
@@ -84,12 +85,20 @@ class Clock:
                 self.reasons.append(f"{event.name}: {event.reason}")
             if event.covered is not None:
                 self.covered.append((self.spent, event.covered))
+        self.show()
         if event.kind in ("ended", "paused") and self.spent >= self.seconds:
             raise Spent
 
     def at(self, seconds: float) -> float:
         """Return what the front covered by then."""
         return max((share for when, share in self.covered if when <= seconds), default=0.0)
+
+    def show(self) -> None:
+        """Print each sixth of the seconds as it is over."""
+        while self.shown < 6 and self.spent >= self.seconds * (self.shown + 1) / 6:
+            self.shown += 1
+            until = self.seconds * self.shown / 6
+            print(f"  {until:4.0f} s: hypervolume {self.at(until):.4f}", flush=True)
 
 
 def main() -> None:
@@ -105,6 +114,7 @@ def main() -> None:
     for method in asked.methods:
         given = {"name": f"live-{method}", "method": method, "dataset": asked.dataset}
         sweep = space.build({**CONTENT, **given, "seed": asked.seed})
+        print(f"{method}:", flush=True)
         clock = Clock(asked.seconds)
         with tempfile.TemporaryDirectory() as folder:
             where = Settings(
@@ -115,10 +125,8 @@ def main() -> None:
             )
             with contextlib.suppress(Spent):
                 search(sweep, where, clock)
-        shares = "  ".join(f"{clock.at(asked.seconds * k / 6):.4f}" for k in range(1, 7))
         states = ", ".join(f"{count} {state}" for state, count in clock.states.items())
-        print(f"{method:10} hypervolume at sixths of {asked.seconds:.0f} s: {shares}  "
-              f"({clock.epochs} epochs; {states})", flush=True)  # fmt: skip
+        print(f"  {clock.epochs} epochs; {states}", flush=True)
         for reason in clock.reasons[:3]:
             print(f"  {reason}")
 
