@@ -46,10 +46,12 @@ class State(enum.StrEnum):
 
     ``REFUSED``: never trained, since its footprint is over the budget or it cannot be built.
     ``PRUNED``: stopped between two epochs, since it could not join the front any more.
+    ``PAUSED``: trained in part; it goes on when it promises most.
     ``FAILED``: it could not be trained or proven. ``INTERRUPTED``: the command was cut off.
     """
 
     RUNNING = "running"
+    PAUSED = "paused"
     FINISHED = "finished"
     REFUSED = "refused"
     PRUNED = "pruned"
@@ -59,7 +61,7 @@ class State(enum.StrEnum):
     @property
     def ended(self) -> bool:
         """Tell whether the trial came to an end of its own, so that it is not tried again."""
-        return self not in (State.RUNNING, State.INTERRUPTED)
+        return self not in (State.RUNNING, State.PAUSED, State.INTERRUPTED)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Outcome:
     """What became of a candidate that the gate admitted, complete enough to be recorded elsewhere.
 
     Attributes:
-        state: Finished, pruned or failed.
+        state: Finished, pruned, paused or failed.
         reason: Why it was stopped or failed, else None.
         metrics: Final figures by the names of the record, the gate's among them.
         curve: The metrics of each epoch.
@@ -221,11 +221,14 @@ def run(
     data_dir: Path,
     device: torch.device,
     observers: Sequence[Observer] = (),
+    start: bytes | None = None,
+    stop: str | None = None,
 ) -> Outcome:
     """Train a candidate that ``gate`` admitted, export it and prove it.
 
-    What goes wrong with the candidate is an outcome, and so is that an observer stopped it; what
-    goes wrong with the request (no such data) is raised.
+    What goes wrong with the candidate is an outcome, and so is that an observer stopped or paused
+    it; what goes wrong with the request (no such data) is raised. One that was paused goes on from
+    ``start``, or ends there for the reason ``stop`` (see `edgebench.training.train`).
 
     Raises:
         EdgebenchError: The data set cannot be read.
@@ -238,8 +241,17 @@ def run(
         metrics = dict(gate.metrics)
         metrics["audit/macs_fvcore"] = _audited(model, dataset, int(metrics["footprint/macs"]))
         training = train(
-            model, dataset, config.recipe, device=device, seed=config.seed, observers=observers
+            model,
+            dataset,
+            config.recipe,
+            device=device,
+            seed=config.seed,
+            observers=observers,
+            start=start,
+            stop=stop,
         )
+        if training.paused:
+            return replace(outcome, state=State.PAUSED, curve=training.curve)
         metrics["val/accuracy_best"] = training.best_accuracy
         metrics |= _further(scored(training.counts, dataset.classes, "val"))
         metrics["val/epoch_best"] = training.best_epoch

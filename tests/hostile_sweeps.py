@@ -36,7 +36,8 @@ KEYS = (
     "kind", "x", "y", "by", "where", "title", "log", "target", "dtype", "rom_bytes",
     "rom_bytes_int8", "latency_ms", "int8", "model.family", "model.width", "model.norm",
     "train.epochs", "train.seed", "train.optimizer", "train.momentum", "data.train_images",
-    "data.crop", "data.skip_broken", "test.x", "model.", ".",
+    "data.crop", "data.skip_broken", "test.x", "model.", ".", "repeats", "warm_start", "stop_when",
+    "hypervolume_gain", "trials",
 )  # fmt: skip
 
 
@@ -51,6 +52,9 @@ def sound() -> dict[str, Any]:
         "early_stop": "front",
         "analysis": ["filters", "confusion"],
         "test": "front",
+        "repeats": 2,
+        "warm_start": ["other"],
+        "stop_when": {"hypervolume_gain": "0.5 %", "trials": 5},
         "metrics": [
             {"name": "val/accuracy_best", "goal": "maximize"},
             {"name": "footprint/rom_bytes", "goal": "minimize"},

@@ -1,10 +1,11 @@
 """Compare strategies on the recorded table: training seconds to 90, 95 and 99 % of its hypervolume.
 
-    python benchmarks/search/compare.py [--seeds 20] [--only NAME ...]
+    python benchmarks/search/compare.py [--seeds 20] [--only NAME ...] [--share 0.99]
 
 Every strategy has the gate. "tpe, repeats" is Optuna's sampler as it comes, which trains a
 configuration again whenever it is drawn again; all others are `method` and `early_stop` of real
-studies, replayed through the package's own coordinator (replay.py).
+studies, replayed through the package's own coordinator (replay.py). With ``--share`` a replay ends
+at that share: a suggestion of `gp` takes longer the more trials there are, seconds in the end.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from optuna.trial import TrialState
 from replay import HERE, Replay, Table, facts_of, fast_gate, replay
 
 from edgebench.record import State
-from edgebench.search import study
+from edgebench.search import coordinator
 from edgebench.search.sampler import _suggest
 
 SHARES = (0.90, 0.95, 0.99)
-Strategy = Callable[[Table, Path, int], Replay]
+Strategy = Callable[[Table, Path, int, float], Replay]
 
 
-def plain(table: Table, folder: Path, seed: int) -> Replay:  # noqa: ARG001 - one signature
+def plain(table: Table, folder: Path, seed: int, share: float) -> Replay:  # noqa: ARG001 - one signature
     """Replay Optuna's TPE by Optuna alone: the gate's refusals are pruned, with constraints."""
     sampler = optuna.samplers.TPESampler(seed=seed)
     drawing = optuna.create_study(
@@ -39,10 +40,12 @@ def plain(table: Table, folder: Path, seed: int) -> Replay:  # noqa: ARG001 - on
     facts, found, metrics = facts_of(table), Replay(), []
     seconds = 0.0
     with fast_gate(table):
-        while not found.trace or (found.trace[-1][1] < SHARES[-1] and seconds < 4000):
+        while not found.trace or (found.trace[-1][1] < share and seconds < 4000):
             drawn = drawing.ask()
             config = table.sweep.config(_suggest(drawn, table.sweep.axes))
-            gate = study.gate(config, table.sweep.budget, facts.input_shape, len(facts.classes))
+            gate = coordinator.gate(
+                config, table.sweep.budget, facts.input_shape, len(facts.classes)
+            )
             for name, usage in gate.usage.items():
                 drawn.set_constraint(name, usage)
             if gate.refusal is not None:
@@ -59,8 +62,8 @@ def plain(table: Table, folder: Path, seed: int) -> Replay:  # noqa: ARG001 - on
 
 def method(name: str, early_stop: str = "none") -> Strategy:
     """Return the strategy that is a method of a sweep file."""
-    return lambda table, folder, seed: replay(
-        table, folder, SHARES[-1], method=name, early_stop=early_stop, seed=seed
+    return lambda table, folder, seed, share: replay(
+        table, folder, share, method=name, early_stop=early_stop, seed=seed
     )
 
 
@@ -87,6 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table", type=Path, default=HERE / "fashion.jsonl.gz")
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--share", type=float, default=SHARES[-1])
     parser.add_argument("--only", nargs="*", default=list(STRATEGIES))
     asked = parser.parse_args()
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -98,7 +102,7 @@ def main() -> None:
         began, found = time.perf_counter(), []
         for seed in range(asked.seeds):
             with tempfile.TemporaryDirectory(dir=memory) as folder:
-                found.append(STRATEGIES[name](table, Path(folder), seed))
+                found.append(STRATEGIES[name](table, Path(folder), seed, asked.share))
         columns = "  ".join(quartiles([one.seconds_to(share) for one in found]) for share in SHARES)
         trials = statistics.median(len(one.trace) for one in found)
         pruned = statistics.mean(sum(r.state is State.PRUNED for r in one.rows) for one in found)

@@ -24,17 +24,19 @@ import numpy as np
 from edgebench import trial
 from edgebench.record import Facts, Row, State, front
 from edgebench.report import hypervolume
-from edgebench.search import study
+from edgebench.search import coordinator
+from edgebench.search.coordinator import Coordinator
 from edgebench.search.dispatcher import Dispatcher
 from edgebench.search.messages import Done, EpochEnded, Message, Reply
 from edgebench.search.sampler import Sampler, initialize
 from edgebench.search.settings import Settings
 from edgebench.search.stopping import EARLY_STOPPING
-from edgebench.search.study import _Search
 from edgebench.search.tasks import Prepare, RunTrial, Task
 from edgebench.space import Sweep, TrialConfig, load
 
 HERE = Path(__file__).parent
+UNLOCKED: Any = SimpleNamespace(check=lambda: None)
+"""The lock of a study that nobody else can reach."""
 FLOOR = 0.5
 """The accuracy of the reference point of the hypervolume; its ROM is the budget's limit."""
 
@@ -87,7 +89,7 @@ class ReplayPool:
         self._numbers = 0
         self._waiting: deque[Message] = deque()
         self._task: RunTrial | None = None
-        self._stopped: str | None = None
+        self._reply = Reply()
         self._epoch = 0
 
     def idle(self) -> int:
@@ -101,7 +103,8 @@ class ReplayPool:
             self._waiting.append(Done(facts_of(self.table)))
             return self._numbers
         assert isinstance(task, RunTrial)  # noqa: S101 - a search begins nothing else here
-        self._task, self._stopped, self._epoch = task, None, 0
+        self._task, self._reply = task, Reply(task.stop)
+        self._epoch = int(task.start or 0)
         return self._numbers
 
     def messages(self, timeout: float | None = None) -> list[tuple[int, Message]]:  # noqa: ARG002
@@ -112,17 +115,19 @@ class ReplayPool:
     def _next(self) -> Message:
         assert self._task is not None  # noqa: S101 - the dispatcher waits for something
         task, line = self._task, self.table.lines[self.table.key(self._task.config.params)]
-        if self._stopped is None and self._epoch < len(line["curve"]):
+        if self._reply == Reply() and self._epoch < len(line["curve"]):
             metrics = dict(zip(self.table.facts["curve"], line["curve"][self._epoch], strict=True))
             self.seconds += line["seconds"][self._epoch]
             self._epoch += 1
-            return EpochEnded(self._epoch, metrics)
+            more = self._epoch < len(line["curve"])
+            state = str(self._epoch).encode() if task.keep and more else None
+            return EpochEnded(self._epoch, metrics, sum(line["seconds"][: self._epoch]), state)
         self._task = None
-        return Done(outcome(task, line, self._epoch, self._stopped, self.table.facts["curve"]))
+        return Done(outcome(task, line, self._epoch, self._reply, self.table.facts["curve"]))
 
     def reply(self, number: int, reply: Reply) -> None:  # noqa: ARG002 - one task at a time
-        """Stop where the coordinator says so."""
-        self._stopped = reply.stop
+        """Stop or pause where the coordinator says so."""
+        self._reply = reply
 
     def cancel(self, number: int) -> None:
         """Leave the task."""
@@ -138,11 +143,14 @@ class ReplayPool:
 
 
 def outcome(
-    task: RunTrial, line: Mapping[str, Any], epochs: int, stopped: str | None, names: Sequence[str]
+    task: RunTrial, line: Mapping[str, Any], epochs: int, reply: Reply, names: Sequence[str]
 ) -> trial.Outcome:
     """Return what `trial.run` would have, without the models."""
     if line["failure"]:
         return trial.Outcome(State.FAILED, line["failure"], task.gate.metrics)
+    more = epochs < len(line["curve"])
+    if reply.pause and more:
+        return trial.Outcome(State.PAUSED)
     curve = tuple(dict(zip(names, epoch, strict=True)) for epoch in line["curve"][:epochs])
     accuracy = [epoch["val/accuracy"] for epoch in curve]
     metrics = {
@@ -151,9 +159,8 @@ def outcome(
         "val/epoch_best": accuracy.index(max(accuracy)) + 1,
         "time/train_s": sum(line["seconds"][:epochs]),
     }
-    ended = stopped is not None and epochs < len(line["curve"])
-    state = State.PRUNED if ended else State.FINISHED
-    return trial.Outcome(state, stopped if ended else None, metrics, curve)
+    state = State.PRUNED if reply.stop and more else State.FINISHED
+    return trial.Outcome(state, reply.stop if more else None, metrics, curve)
 
 
 def facts_of(table: Table) -> Facts:
@@ -170,7 +177,8 @@ class Ledger(SimpleNamespace):
 
     def __init__(self) -> None:
         nothing = lambda *_, **__: None  # noqa: E731 - the log's many verbs that say nothing here
-        verbs = ("refuse", "log_epoch", "log_deaths", "end_trial", "flush_if_due", "refresh_views")
+        verbs = ("refuse", "log_epoch", "log_deaths", "end_trial", "flush_if_due", "refresh_views",
+                 "pause_trial", "resume_trial")  # fmt: skip
         super().__init__(**dict.fromkeys(verbs, nothing), runs=0)
 
     def begin_trial(self, *_: object) -> str:
@@ -196,7 +204,7 @@ class Replay:
         return next((at for at, reached in self.trace if reached >= share), float("inf"))
 
 
-class Measured(_Search):
+class Measured(Coordinator):
     """The coordinator, which ends where the table's hypervolume is nearly reached."""
 
     def watch(self, pool: ReplayPool, enough: float) -> Replay:
@@ -217,7 +225,7 @@ class Measured(_Search):
     def ended(self, job: Any, outcome: trial.Outcome) -> None:
         """Take the hypervolume after each trial."""
         super().ended(job, outcome)
-        self.replay.rows.append(study.row_of(job, outcome))
+        self.replay.rows.append(coordinator.row_of(job, outcome))
         if outcome.state is State.FINISHED:
             self._found.append(outcome.metrics)
             share = self._pool.table.hypervolume(self._found) / self._pool.table.best
@@ -234,12 +242,14 @@ def replay(table: Table, folder: Path, enough: float = 0.99, **changed: Any) -> 
     facts = facts_of(table)
     with fast_gate(table):
         sampler = Sampler(sweep, store(folder, name))
-        coordinator = Measured(
-            sampler, Ledger(), Dispatcher(pool, stopping), Settings(),  # type: ignore[arg-type]
-            lambda _: None, {sweep.first().data_key: facts}, trained,
+        running = Measured(
+            sampler, Ledger(), Dispatcher(pool, stopping),  # type: ignore[arg-type]
+            Settings(storage=f"sqlite:///{folder}/{name}.db"),
+            lambda _: None, UNLOCKED, {sweep.first().data_key: facts}, trained,
         )  # fmt: skip
-        found = coordinator.watch(pool, enough)
-        coordinator.dispatcher.run(coordinator)
+        found = running.watch(pool, enough)
+        running.in_rungs()
+        running.dispatcher.run(running, running.rungs)
     return found
 
 
@@ -265,7 +275,7 @@ class fast_gate:  # noqa: N801 - a context manager, as contextlib's are
 
     def __enter__(self) -> None:
         """Keep what the gate says of a network."""
-        self._gate: Callable[..., trial.Gate] = study.gate
+        self._gate: Callable[..., trial.Gate] = coordinator.gate
 
         def gate(config: TrialConfig, *given: Any, **named: Any) -> trial.Gate:
             key = json.dumps([config.family, config.model_options], sort_keys=True)
@@ -276,11 +286,11 @@ class fast_gate:  # noqa: N801 - a context manager, as contextlib's are
                 return trial.Gate("not recorded", known.metrics)
             return known
 
-        study.gate = gate
+        coordinator.gate = gate
 
     def __exit__(self, *_: object) -> None:
         """Leave the gate as it was."""
-        study.gate = self._gate
+        coordinator.gate = self._gate
 
 
 def swept(table: Table, **changed: Any) -> Sweep:

@@ -47,7 +47,10 @@ class _Lines:
         self._refused = 0
 
     def __call__(self, event: Event) -> None:
-        line = f"[{event.done}/{event.total}] {end_text(event)}{left_text(event)}"
+        line = f"[{event.done}/{event.total}] {end_text(event)}"
+        if event.state == State.FINISHED and event.covered is not None:
+            line += f", hypervolume {event.covered:.2%}"
+        line += left_text(event)
         seldom = event.kind == "epoch"
         if seldom:
             line = f"{event.name} epoch {event.epoch}/{event.epochs} {epoch_text(event)}".rstrip()
@@ -55,7 +58,9 @@ class _Lines:
             self._refused += 1
             seldom = self._refused > REFUSALS_SHOWN
             line += f" ({self._refused:,} refused)" if seldom else ""
-        if event.kind == "started" or (seldom and time.monotonic() - self._last < LINES_EVERY):
+        if event.kind in ("started", "paused") or (
+            seldom and time.monotonic() - self._last < LINES_EVERY
+        ):
             return
         self._last = time.monotonic()
         click.echo(line, err=True)
@@ -115,7 +120,7 @@ class _Display:
     def __call__(self, event: Event) -> None:
         if event.kind == "started":
             self._trials[event.name] = self._progress.add_task(
-                event.name, total=event.epochs, note="starts"
+                event.name, total=event.epochs, completed=event.epoch, note="starts"
             )
         elif event.kind == "epoch":
             self._progress.update(
@@ -123,6 +128,8 @@ class _Display:
                 completed=event.epoch,
                 note=epoch_text(event, named=self._wide),
             )
+        elif event.kind == "paused":
+            self._progress.remove_task(self._trials.pop(event.name))  # type: ignore[arg-type]  # a TaskID
         else:
             if event.name in self._trials:  # what is refused at the gate never started
                 self._progress.remove_task(self._trials.pop(event.name))  # type: ignore[arg-type]  # a TaskID
@@ -139,6 +146,8 @@ class _Display:
         parts = [f"{self._refused:,} refused"] if self._refused else []
         if not math.isnan(self._best):
             parts.insert(0, f"best {written(event.objective, self._best, named=self._wide)}")
+        if event.covered is not None:
+            parts.append(f"hypervolume {event.covered:.2%}")
         return (", ".join(parts) + left_text(event)).removeprefix(", ")
 
 

@@ -13,7 +13,7 @@ from edgebench.report.asked import FIGURE_KINDS, Names, Picture, asked_figures
 from edgebench.report.boards import Board, fit_matrix, redeploy, refit
 from edgebench.report.document import document, notes, table_one
 from edgebench.report.finals import TEST, VALIDATION, Finals, Member, finals_document
-from edgebench.report.front import best, front, hypervolume, ranked
+from edgebench.report.front import best, covered, front, hypervolume, ranked
 from edgebench.report.intervals import too_few
 from edgebench.report.means import T_95, Mean, student, welch_tied
 from edgebench.report.page import page
@@ -37,6 +37,7 @@ __all__ = [
     "as_json",
     "asked_figures",
     "best",
+    "covered",
     "document",
     "figures",
     "finals_document",

@@ -14,7 +14,7 @@ from edgebench.markup import escaped
 from edgebench.metrics import INT8, deciding, estimated, limited, metric_of
 from edgebench.record import Row, StudyRecord
 from edgebench.report.boards import Board, fit_matrix
-from edgebench.report.front import MEMBERS_SHOWN, shown_members
+from edgebench.report.front import MEMBERS_SHOWN, covered, shown_members
 from edgebench.report.intervals import tied, too_few, wilson
 from edgebench.report.rows import (
     as_json,
@@ -112,6 +112,15 @@ def notes(record: StudyRecord) -> list[str]:
         lines.append(
             "Ties: accuracies are said to tie where the lower one lies inside the 95 % Wilson "
             "interval of the higher one; a paired test on the same images could be sharper."
+        )
+    if members:
+        share = covered(record.rows, record.objectives, record.budget)
+        lines.append(f"Hypervolume: the front covers {share:.2%} of what could be sought.")
+    repeated = [row for row in record.rows if "repeats/count" in row.metrics]
+    if repeated:
+        lines.append(
+            f"Repeats: the accuracies of {len(repeated)} trials are means over seeds "
+            "(repeats/count, with Student's 95 % interval, repeats/low to repeats/high)."
         )
     lines += record.remarks
     if any("final/seeds" in row.metrics for row in record.rows):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from edgebench.metrics import metric_of
 from edgebench.record import Objective, Row, StudyRecord, costs, front
 
-__all__ = ["best", "front", "hypervolume", "progress", "ranked"]
+__all__ = ["best", "covered", "front", "hypervolume", "progress", "ranked"]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,6 +111,44 @@ def progress(rows: Sequence[Row], objectives: Sequence[Objective]) -> list[tuple
             members = np.vstack([members[~(point <= members).all(axis=1)], point])
         grown.append((row.trial, min(volume, 1.0)))
     return grown
+
+
+def covered(
+    rows: Sequence[Row],
+    objectives: Sequence[Objective],
+    limits: Mapping[str, float] | None,
+    among: Sequence[Row] = (),
+) -> float:
+    """Return the share, 0..1, of all that could be sought that the front of ``rows`` covers.
+
+    It is the hypervolume in a box that reaches from what is perfect, an accuracy of 1 and costs of
+    0, to an accuracy of 0 and the highest costs: the budget's, or where there is no limit a tenth
+    more than those of the costliest feasible row of ``rows`` and ``among``. So under a budget it
+    never falls while a study goes on.
+    """
+    import numpy as np
+
+    members = front(rows, objectives)
+    if not members:
+        return 0.0
+    names = [goal.name for goal in objectives]
+    whole = [row for row in (*rows, *among) if row.feasible and row.complete(names)]
+    paid = costs(members, objectives)
+    for place, goal in enumerate(objectives):
+        if goal.goal == "maximize":
+            paid[:, place] += 1.0  # costs are the negative of what is sought
+            continue
+        limit = _limit(goal.name, limits or {})
+        highest = limit or BEYOND * max(row.metrics[goal.name] for row in whole)
+        paid[:, place] /= highest or 1.0
+    return hypervolume(np.unique(paid, axis=0).tolist(), [1.0] * len(objectives))
+
+
+def _limit(name: str, limits: Mapping[str, float]) -> float | None:
+    """Return the budget's limit of a figure, which may be of its upper figure."""
+    metric = metric_of(name)
+    keys = [metric.key, *([metric_of(metric.upper).key] if metric.upper else [])]
+    return next((limits[key] for key in keys if key in limits), None)
 
 
 def _number(row: Row) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections.abc import Sequence
 
 from edgebench.record import Row, State
@@ -16,6 +16,9 @@ CAUTION = 6.0
 
 `benchmarks/search/stops.py` prints what other values would save, and stop wrongly.
 """
+SUPPOSED = 3.0
+EXPONENT, EXPONENT_DEVIATION = 0.2, 0.1
+"""Of a learning curve before the study has its own; the share of training is below 1."""
 SMALLEST_ERROR = 1e-4
 """What counts as none: no validation split tells less apart."""
 
@@ -43,15 +46,33 @@ def highest_end(curve: Sequence[float], epochs: int, trained: Sequence[Row], goa
     return 1 - (1 - max(curve)) * float(min(1.0, *falls) ** (1 + CAUTION / len(falls)))
 
 
-def likely_end(curve: Sequence[float], epochs: int, trained: Sequence[Row], goal: str) -> float:
-    """Return what a candidate probably reaches: the error falls as it did in the median."""
-    falls = _falls(curve, epochs, trained, goal)
-    return 1 - (1 - max(curve)) * (statistics.median(falls) if falls else 1.0)
+def likely_fall(progress: float, trained: Sequence[Row], goal: str) -> tuple[float, float]:
+    """Return mean and deviation of what a curve's error still falls by, as a logarithm.
+
+    It is learned from the finished curves. Before there are any, an error is expected to fall as a
+    power of the share of training, by an exponent that is known as badly as from `SUPPOSED` curves.
+
+    Args:
+        progress: The share of its training that the curve has, 0..1.
+        trained: Trials of the study, with their curves; those that finished count.
+        goal: The accuracy that is sought.
+    """
+    found = [math.log(fall) for _, fall in _stood(progress, trained, goal)]
+    mean = (SUPPOSED * EXPONENT * math.log(progress) + sum(found)) / (SUPPOSED + len(found))
+    supposed = SUPPOSED * (EXPONENT_DEVIATION * math.log(progress)) ** 2
+    squares = supposed + sum((fall - mean) ** 2 for fall in found)
+    return mean, math.sqrt(squares / (SUPPOSED + len(found)))
 
 
 def _falls(curve: Sequence[float], epochs: int, trained: Sequence[Row], goal: str) -> list[float]:
     """Return the final error over the error at this share, of the curves that stood as high."""
-    level, progress = max(curve), len(curve) / epochs
+    level = max(curve)
+    stood = sorted(_stood(len(curve) / epochs, trained, goal), reverse=True)
+    return [fall for place, (then, fall) in enumerate(stood) if place < FEWEST or then >= level]
+
+
+def _stood(progress: float, trained: Sequence[Row], goal: str) -> list[tuple[float, float]]:
+    """Return the accuracy at this share, and the final error over the one then, of each curve."""
     stood = []
     for row in trained:
         known = row.curves.get(ACCURACY, ())
@@ -59,5 +80,4 @@ def _falls(curve: Sequence[float], epochs: int, trained: Sequence[Row], goal: st
             then = max(known[: max(1, int(progress * len(known)))])
             left = max(1 - row.metrics[goal], SMALLEST_ERROR)
             stood.append((then, left / max(1 - then, SMALLEST_ERROR)))
-    stood.sort(reverse=True)
-    return [fall for place, (then, fall) in enumerate(stood) if place < FEWEST or then >= level]
+    return stood

@@ -36,7 +36,9 @@ class WorkerDied(CheckFailed):
 class Job:
     """A trial under way; ``dataset`` says where its images are now, if not where they were.
 
-    ``digest`` is that of the images, which a worker compares.
+    ``digest`` is that of the images, which a worker compares. ``state`` is what the training can go
+    on from, after ``kept`` epochs; ``seconds`` are those of its training so far. ``repeat`` is the
+    place of the seed where a trial is trained again: that comes to its end.
     """
 
     number: int
@@ -49,6 +51,20 @@ class Job:
     started: float = field(default_factory=time.monotonic)
     curve: list[Mapping[str, float]] = field(default_factory=list)
     deaths: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    state: bytes | None = None
+    kept: int = 0
+    repeat: int = 0
+
+
+class Rungs(Protocol):
+    """Who lays trials aside when another one promises more: in a search that trains in rungs."""
+
+    def keep(self, job: Job) -> None:
+        """Keep the state of a trial after an epoch, so that it can go on from there."""
+
+    def pausing(self, job: Job) -> bool:
+        """Tell whether a trial is to be laid aside after the epoch that it has finished."""
 
 
 class Trials(Protocol):
@@ -81,16 +97,18 @@ class Dispatcher:
         self.running: dict[int, Job] = {}
         self._stopping = stopping
         self._trials: Trials | None = None
+        self._rungs: Rungs | None = None
         self._asked: dict[int, Task] = {}
         self._answers: dict[int, Message] = {}
         self._ended: deque[tuple[Job, Outcome]] = deque()
 
-    def run(self, trials: Trials) -> None:
+    def run(self, trials: Trials, rungs: Rungs | None = None) -> None:
         """Run what ``trials`` has to run, until nothing is left to begin and all have ended.
 
-        Each outcome is handed over before another trial is asked for.
+        Each outcome is handed over before another trial is asked for. With ``rungs`` a trial may
+        be laid aside: that is an outcome too, and it may follow again later.
         """
-        self._trials = trials
+        self._trials, self._rungs = trials, rungs
         while True:
             trials.tick()
             while self._ended:
@@ -138,9 +156,12 @@ class Dispatcher:
         task = RunTrial(
             config,
             job.gate,
-            replies=self._stopping is not None,
+            replies=self._asked_about(job),
             analyses=self._analyses,
             digest=job.digest,
+            keep=self._rungs is not None and not job.repeat,
+            start=job.state,
+            stop=self._stop(job) if job.state is not None else None,
         )
         self.running[self.pool.submit(task)] = job
 
@@ -159,17 +180,34 @@ class Dispatcher:
 
     def _epoch(self, number: int, job: Job, message: EpochEnded) -> None:
         job.curve.append(message.metrics)
-        if self._stopping is not None:  # the worker waits: reply first, record then
-            stop = self._stopping.judge(job.config, job.gate, job.curve)
-            self.pool.reply(number, Reply(stop))
+        job.seconds = message.seconds
+        if message.state is not None:
+            job.state, job.kept = message.state, message.number
+        if self._asked_about(job):
+            # The worker waits: reply first, record then.
+            stop = self._stop(job)
+            pause = stop is None and self._rungs is not None and self._rungs.pausing(job)
+            self.pool.reply(number, Reply(stop, pause))
+        if self._rungs is not None and message.state is not None:
+            self._rungs.keep(job)
         if self._trials is not None:
             self._trials.epoch(job, message.number, message.metrics)
+
+    def _asked_about(self, job: Job) -> bool:
+        """Tell whether a trial's worker waits for a reply after each epoch."""
+        return not job.repeat and (self._stopping is not None or self._rungs is not None)
+
+    def _stop(self, job: Job) -> str | None:
+        """Return why a trial is to be stopped after the epochs that it has, or None."""
+        if self._stopping is None:
+            return None
+        return self._stopping.judge(job.config, job.gate, job.curve)
 
     def _end(self, job: Job, message: Message) -> None:
         if isinstance(message, Died):
             job.deaths.append(message.how)
             if len(job.deaths) < ATTEMPTS:
-                job.curve.clear()
+                del job.curve[job.kept :]
                 if self._trials is not None:
                     self._trials.retried(job)
                 self._start(job)

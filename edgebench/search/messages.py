@@ -14,17 +14,24 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """A trial has finished epoch ``number`` (from 1) with these metrics."""
+    """A trial has finished epoch ``number`` (from 1) with these metrics.
+
+    ``seconds`` are those of its training so far; ``state`` is what it can go on from, where the
+    task asks for that.
+    """
 
     number: int
     metrics: Mapping[str, float]
+    seconds: float = 0.0
+    state: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the coordinator answers to an epoch: go on, or stop for the reason given."""
+    """What the coordinator answers to an epoch: go on, stop for the reason given, or pause."""
 
     stop: str | None = None
+    pause: bool = False
 
 
 @dataclass(frozen=True)

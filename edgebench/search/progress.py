@@ -11,13 +11,16 @@ from edgebench.record import State
 
 @dataclass(frozen=True)
 class Event:
-    """Something to show: a trial ``started``, an ``epoch`` of it, or its ``ended``.
+    """Something to show: a trial ``started``, an ``epoch`` of it, that it ``paused`` or ``ended``.
+
+    One that was paused starts again, after ``epoch`` epochs.
 
     ``done`` of ``total`` runs are finished; ``seconds_left`` is an estimate or None. ``objective``
-    is the metric that the study seeks first.
+    is the metric that the study seeks first. ``covered`` is the share of what could be sought that
+    the front covers, or None where it has no member.
     """
 
-    kind: Literal["started", "epoch", "ended"]
+    kind: Literal["started", "epoch", "paused", "ended"]
     name: str = ""
     done: int = 0
     total: int | None = None
@@ -28,6 +31,7 @@ class Event:
     reason: str | None = None
     seconds_left: float | None = None
     objective: str = "val/accuracy_best"
+    covered: float | None = None
 
 
 Observer = Callable[[Event], None]

@@ -60,6 +60,7 @@ OPTUNA_STATES = {
     State.FINISHED: TrialState.COMPLETE,
     State.REFUSED: TrialState.PRUNED,
     State.PRUNED: TrialState.PRUNED,
+    State.PAUSED: TrialState.RUNNING,
     State.FAILED: TrialState.FAIL,
     State.INTERRUPTED: TrialState.FAIL,
 }
@@ -68,8 +69,8 @@ OPTUNA_STATES = {
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-Chooser = Callable[[Sequence[TrialConfig]], TrialConfig]
-"""Returns the one to try next of some that were never tried."""
+Chooser = Callable[[Sequence[TrialConfig]], TrialConfig | None]
+"""Returns the one to try next of some that were never tried, or None for none of them."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +102,23 @@ def _any_pair(known: Known | None) -> str:
 class Sampler:
     """The candidates of one study: drawn by Optuna, never twice, told how they ended.
 
-    ``agree`` is asked before anything is made, ``partner`` says where MLflow's store is.
+    ``agree`` is asked before anything is made, ``partner`` says where MLflow's store is. ``first``
+    are the candidates to begin with, as far as they were never tried.
 
     Raises:
         EdgebenchError: The study holds another search, or belongs to another pair of stores.
     """
 
     def __init__(
-        self, sweep: Sweep, storage_url: str, agree: Agree = _any_pair, partner: str = ""
+        self,
+        sweep: Sweep,
+        storage_url: str,
+        agree: Agree = _any_pair,
+        partner: str = "",
+        first: Sequence[TrialConfig] = (),
     ) -> None:
         self.sweep = sweep
+        self._first = deque(first)
         self._store = _Store(sweep, storage_url, agree, partner)
         self.identity = self._store.identity
         configurations = sweep.configurations()
@@ -119,6 +127,7 @@ class Sampler:
         self._retries: dict[str, TrialConfig] = {}
         self._begun: dict[int, _Begun] = {}
         self._repeats = 0
+        self._drawn: tuple[int, list[TrialConfig]] = (-1, [])
         self._trained: list[FrozenTrial] = []
         self._refused: deque[FrozenTrial] = deque(maxlen=REFUSED_KEPT)
         self._refused_rows: list[Row] = []
@@ -145,15 +154,17 @@ class Sampler:
     def next(self, under_way: Collection[str], choose: Chooser | None = None) -> Proposal | None:
         """Return a candidate that was never tried, or None where the space has no more.
 
-        ``under_way`` are the keys of the candidates that are being run at this moment. What was
-        cut off comes first. With ``choose`` the next is chosen among some of what is left, else it
-        is drawn; a repeated draw is answered in memory, and neither trained nor kept.
+        ``under_way`` are the keys of the candidates that are being run at this moment, or are to go
+        on later. What was cut off comes first. With ``choose`` the next is chosen among some of
+        what is left, else it is drawn; a repeated draw is answered in memory, and neither trained
+        nor kept.
         """
         while self._repeats < ENDLESS_REPEATS:
             left = self._unexplored(under_way)
             if left is not None and not left:
                 return None
-            self._steer(left, choose, under_way)
+            if not self._steer(left, choose, under_way):
+                return None
             drawn = self._memory.ask()
             config = self.sweep.config(_suggest(drawn, self.sweep.axes))
             if config.key not in self._ended and config.key not in under_way:
@@ -202,9 +213,9 @@ class Sampler:
             self._trained.append(told)
         self._learn(begun.drawn, told)
 
-    def left_running(self) -> list[int]:
-        """Return the trials that an earlier process neither finished nor closed."""
-        return sorted(self._begun)
+    def left_running(self) -> dict[int, TrialConfig]:
+        """Return the trials that are neither finished nor closed, by their numbers."""
+        return {number: self._begun[number].config for number in sorted(self._begun)}
 
     def refused(self) -> Sequence[Row]:
         """Return the rows of all refused candidates that the store holds."""
@@ -239,34 +250,49 @@ class Sampler:
         left: Sequence[TrialConfig] | None,
         choose: Chooser | None,
         under_way: Collection[str],
-    ) -> None:
-        """Choose for the sampler: what was cut off first, a grid in order, else no repetitions."""
+    ) -> bool:
+        """Choose for the sampler: what was cut off first, a grid in order, else no repetitions.
+
+        Return whether there is to be a next one.
+        """
         chosen = None
+        while self._first and self._first[0].key in {*under_way, *self._ended}:
+            self._first.popleft()
         if self._retries:
             chosen = self._retries.pop(next(iter(self._retries)))
+        elif self._first and self.sweep.method != "grid":
+            chosen = self._first.popleft()
         elif left and self.sweep.method == "grid":
             chosen = left[0]
         elif choose is not None:
-            offered = self._offered(left, under_way)
+            offered = self.offered(under_way)
             chosen = choose(offered) if offered else None
+            if offered and chosen is None:
+                return False
         elif left and self._repeats >= REPEATS_BEFORE_CHOOSING:
             chosen = random.Random(f"{self.sweep.seed}/{len(self._ended)}").choice(left)  # noqa: S311 - no secret
         if chosen is not None:
             self._memory.enqueue_trial(dict(chosen.params))
+        return True
 
-    def _offered(
-        self, left: Sequence[TrialConfig] | None, under_way: Collection[str]
-    ) -> list[TrialConfig]:
-        """Return candidates to choose among: what is left, or as many as can be looked at."""
+    def offered(self, under_way: Collection[str]) -> list[TrialConfig]:
+        """Return candidates to choose among, in random order: what is left, or some of it.
+
+        They are the same ones until another candidate is begun, but for those that were tried.
+        """
         number = len(self._ended) + len(self._begun)
+        left = self._unexplored(under_way)
         if left is not None:
             chance = random.Random(f"{self.sweep.seed}/{number}")  # noqa: S311 - no secret
-            return list(left) if len(left) <= OFFERED else chance.sample(list(left), OFFERED)
-        seed = int(np.random.SeedSequence([self.sweep.seed, number]).generate_state(1)[0])
-        drawn = optuna.create_study(sampler=RandomSampler(seed=seed))
-        found = [self.sweep.config(_suggest(drawn.ask(), self.sweep.axes)) for _ in range(OFFERED)]
+            return chance.sample(left, min(len(left), OFFERED))
+        if number != self._drawn[0]:
+            seed = int(np.random.SeedSequence([self.sweep.seed, number]).generate_state(1)[0])
+            drawn = optuna.create_study(sampler=RandomSampler(seed=seed))
+            found = [self.sweep.config(_suggest(drawn.ask(), self.sweep.axes))
+                     for _ in range(OFFERED)]  # fmt: skip
+            self._drawn = number, found
         taken = {*under_way, *self._ended}
-        return list({one.key: one for one in found if one.key not in taken}.values())
+        return list({one.key: one for one in self._drawn[1] if one.key not in taken}.values())
 
     # What the sampler learns from -----------------------------------------------------------
 
@@ -521,7 +547,9 @@ def _optuna_sampler(sweep: Sweep, trials: int) -> BaseSampler:
     if sweep.method == "gp":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return GPSampler(seed=seed, n_startup_trials=max(4, min(10, cap // 3)))
+            startup = max(4, min(10, cap // 3))
+            # What depends on another axis is drawn at random, which the page says once for all.
+            return GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
     if sweep.method == "nsga2":
         return NSGAIISampler(seed=seed, population_size=max(4, min(50, cap // 4)))
     return RandomSampler(seed=seed)

@@ -57,6 +57,11 @@ class Settings:
         database = sqlite_path(self.storage)
         return (database.parent if database else Path("mlruns")) / f".{study}.journal"
 
+    def paused(self, study: str) -> Path:
+        """Return the folder that keeps the states of a study's paused trials."""
+        database = sqlite_path(self.storage)
+        return (database.parent if database else Path("mlruns")) / f".{study}.paused"
+
     def alone(self, study: str) -> AbstractContextManager[Lock]:
         """Hold the study's lock in both stores; it is freed when the process dies, however it dies.
 

@@ -7,24 +7,22 @@ of what the process sees, beside the axes.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-from sklearn.linear_model import Ridge
 
 from edgebench.record import Scalar
+from edgebench.search.gaussian_process import GaussianProcess
 from edgebench.space import Axis
 
 Vector = npt.NDArray[np.float64]
 FIGURES = ("footprint/macs", "footprint/parameters", "footprint/activations_bytes")
 """What is known of a network before it is trained; each is seen by its logarithm."""
-SMALLEST_ERROR = 1e-3
+CHANCE = 0.02
+"""The deviation of an error's logarithm by the seed alone."""
+SLOPES_HELD = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,28 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Expected:
-    """What candidates may reach: the logarithm of their error is normal; seconds are a guess."""
+    """What candidates may reach: the logarithm of their error is normal.
+
+    ``seconds`` are a guess at those of an epoch.
+    """
 
     mean: Vector
     deviation: Vector
     seconds: Vector
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A candidate that was trained, in whole or in part.
+
+    ``error`` is the logarithm of the error that it ends with, ``doubt`` the deviation of that;
+    ``seconds`` are those of an epoch.
+    """
+
+    candidate: Candidate
+    error: float
+    doubt: float
+    seconds: float
 
 
 class Surrogate:
@@ -49,28 +64,17 @@ class Surrogate:
 
     def __init__(self, axes: Sequence[Axis]) -> None:
         self._axes = [axis for axis in axes if len(axis.choices() or (1, 2)) > 1]
+        self._process = GaussianProcess()
 
-    def expect(
-        self,
-        seen: Sequence[Candidate],
-        accuracy: Sequence[float],
-        seconds: Sequence[float],
-        asked: Sequence[Candidate],
-    ) -> Expected:
-        """Return what ``asked`` may reach, where ``seen`` reached ``accuracy`` in ``seconds``."""
-        points = self.features([*seen, *asked])
+    def expect(self, seen: Sequence[Seen], asked: Sequence[Candidate]) -> Expected:
+        """Return what ``asked`` may reach; one that was seen in part may be among them."""
+        points = self.features([*(one.candidate for one in seen), *asked])
         known, new = points[: len(seen)], points[len(seen) :]
-        errors = np.log(np.maximum(1 - np.asarray(accuracy), SMALLEST_ERROR))
-        kernel = ConstantKernel(1.0, (0.1, 10.0)) * Matern(
-            np.ones(points.shape[1]), (0.2, 20.0), nu=2.5
-        ) + WhiteKernel(0.05, (1e-3, 0.5))
-        process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound is fine
-            process.fit(known, errors)
-        mean, deviation = process.predict(new, return_std=True)
-        times = Ridge(alpha=0.1).fit(known, np.log(np.maximum(seconds, 1e-3)))
-        return Expected(mean, deviation, np.exp(times.predict(new)))
+        doubt = np.array([one.doubt for one in seen])
+        self._process.fit(known, np.array([one.error for one in seen]), doubt**2)
+        mean, deviation = self._process.predict(new)
+        times = np.log([max(one.seconds, 1e-3) for one in seen])
+        return Expected(mean, np.hypot(deviation, CHANCE), np.exp(_ridge(known, times, new)))
 
     def features(self, candidates: Sequence[Candidate]) -> Vector:
         """Return candidates x features, each from 0 to 1 over these candidates."""
@@ -85,10 +89,21 @@ class Surrogate:
                     [float(value == choice) for value in values] for choice in axis.choices() or ()
                 ]
         table = np.array(columns, dtype=float).T
-        table = table[:, ~np.isnan(table).all(axis=0)]
-        low, span = np.nanmin(table, axis=0), np.nanmax(table, axis=0) - np.nanmin(table, axis=0)
+        missing = np.isnan(table)
+        low = np.where(missing, np.inf, table).min(axis=0)
+        span = np.where(missing, -np.inf, table).max(axis=0) - low
         unit = (table - low) / np.where(span > 0, span, 1.0)
-        return np.where(np.isnan(unit), 0.5, unit)[:, span > 0]
+        return np.where(missing, 0.5, unit)
+
+
+def _ridge(known: Vector, targets: Vector, new: Vector) -> Vector:
+    """Return a line through targets at new points, its slopes held small."""
+    middle = known.mean(axis=0)
+    apart = known - middle
+    normal = apart.T @ apart + SLOPES_HELD * np.eye(apart.shape[1])
+    slopes = np.linalg.solve(normal, apart.T @ (targets - targets.mean()))
+    found: Vector = targets.mean() + (new - middle) @ slopes
+    return found
 
 
 def _known(figure: float | None) -> float:

@@ -70,7 +70,9 @@ class RunTrial:
     """Train a candidate that the gate admitted, export and prove it.
 
     ``replies``: wait after each epoch for the coordinator's word whether to go on. ``analyses``
-    name what else is observed. ``digest`` is that of the images that the study is about.
+    name what else is observed. ``digest`` is that of the images that the study is about. ``keep``:
+    send the state of each epoch along, from which another task may ``start``; where that is not to
+    go on, ``stop`` says why.
     """
 
     config: TrialConfig
@@ -78,22 +80,32 @@ class RunTrial:
     replies: bool = False
     analyses: tuple[str, ...] = ()
     digest: str = ""
+    keep: bool = False
+    start: bytes | None = None
+    stop: str | None = None
 
     def run(self, worker: Worker) -> Outcome:
         """Return what became of it."""
         from edgebench import trial
         from edgebench.analysis import ANALYSES
-        from edgebench.training import Observer, Stop
+        from edgebench.training import Observer, Pause, Standing, Stop
 
         _check_images(self.config, worker, self.digest)
         tell, replies = worker.tell, self.replies
+        kept = range(1, self.config.recipe.epochs if self.keep else 0)
 
         class Reporter(Observer):
-            """Tells each epoch, and stops where the reply says so."""
+            """Tells each epoch, and stops or pauses where the reply says so."""
 
-            def on_epoch(self, number: int, metrics: dict[str, float]) -> Stop | None:
-                reply = tell(EpochEnded(number, dict(metrics)), replies)
-                return Stop(reply.stop) if reply.stop else None
+            def on_standing(
+                self, number: int, metrics: dict[str, float], standing: Standing
+            ) -> Stop | Pause | None:
+                state = standing.packed() if number in kept else None
+                told = EpochEnded(number, dict(metrics), standing.seconds, state)
+                reply = tell(told, replies)
+                if reply.stop:
+                    return Stop(reply.stop)
+                return Pause() if reply.pause else None
 
         analyses = {name: ANALYSES[name]() for name in self.analyses}
         outcome = trial.run(
@@ -102,8 +114,10 @@ class RunTrial:
             data_dir=worker.data_dir,
             device=worker.device,
             observers=[*analyses.values(), Reporter()],
+            start=self.start,
+            stop=self.stop,
         )
-        if outcome.state is State.FAILED:
+        if outcome.state in (State.FAILED, State.PAUSED):
             return outcome
         found = {name: analysis.artifact() for name, analysis in analyses.items()}
         return dataclasses.replace(outcome, analyses=found)

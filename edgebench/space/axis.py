@@ -46,6 +46,18 @@ class Axis:
         """Tell whether the axes ``chosen`` so far make this one part of the configuration."""
         return all(chosen.get(other) in allowed for other, allowed in self.when.items())
 
+    def holds(self, value: Scalar | None) -> bool:
+        """Tell whether the axis may have a value."""
+        if self.values:
+            return any(value == one and isinstance(value, bool) == isinstance(one, bool)
+                       for one in self.values)  # fmt: skip
+        if value is None or isinstance(value, bool | str) or not self.low <= value <= self.high:
+            return False
+        if self.integer and int(value) != value:
+            return False
+        steps = 0.0 if self.step is None or self.log else (value - self.low) / self.step
+        return abs(steps - round(steps)) < 1e-6
+
     def choices(self) -> tuple[Scalar, ...] | None:
         """Return all values of a finite axis; None for a continuous one, or over `MOST_CHOICES`."""
         if self.values:

@@ -77,7 +77,7 @@ class TrialConfig:
         text = json.dumps(content, sort_keys=True)
         return f"{KEY_VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
-    @property
+    @cached_property
     def data_key(self) -> str:
         """Identify the images: equal keys mean the same data, split alike."""
         chosen = {n: v for n, v in explicit(self.params).items() if n.startswith("data.")}

@@ -36,12 +36,14 @@ from edgebench.space.axes import Distribution, read_axes, unknown_keys
 from edgebench.space.budget import CONVENTION, Budget
 from edgebench.space.figures import read_figures
 from edgebench.space.schema import LARGEST_SEED, SECTIONS, axis_named
+from edgebench.space.stop_when import EXAMPLE, read_stop_when
 from edgebench.space.sweep import GRID_LIMIT, Method, Sweep, Tested
 from edgebench.space.variants import read_variants
 
 LONGEST_NAME = 100
 """Letters of a study's name, which files are named by."""
 MOST_RUNS = 1_000_000
+MOST_REPEATS = 100
 PARTS = {
     "metrics": "What is sought: a list of {name, goal}, the first decides; see 'options metrics'",
     "budget": "{target: BOARD, dtype: float32 or int8}, or limits by figure, as rom_bytes: 100000; "
@@ -52,6 +54,7 @@ PARTS = {
     "variants": "Named changes of several parameters: {NAME: {AXIS: VALUE}}",
     "figures": "Pictures of the study: a list; see 'options figures'",
     "export": "{int8: true} also makes and measures the int8 model of each trial",
+    "stop_when": f"When enough was found: {EXAMPLE}",
 }
 """The keys that hold more than a value, and what each is for."""
 
@@ -63,23 +66,27 @@ class Header:
     Attributes:
         name: The study's name, which the stores and files know it by.
         dataset: The data set, as 'edgebench datasets' lists them, or folder:PATH.
-        method: What draws the candidates; grid takes them all, in the order of the file.
+        method: What draws the candidates: by default edgebench where one accuracy is sought and
+            else only footprints, and else tpe; grid takes them all, in the order of the file.
         run_cap: How many trials are trained; a finite space may go without.
         seed: Of the sampler and of the split; train.seed is a training's own.
         early_stop: The rule that stops a trial between epochs: by default none in a grid, or where
             all are tested, and else front.
         analysis: What is looked at while a trial trains, and recorded.
         test: The trials that are measured on the test split at the end.
+        repeats: With how many seeds each member of the front is trained in all.
     """
 
     name: str = ""
     dataset: str = "digits"
-    method: Method = "tpe"
+    method: Method | None = None
     run_cap: Annotated[int, Ge(1), Le(MOST_RUNS)] | None = None
     seed: Annotated[int, Ge(0), Le(LARGEST_SEED)] = 0
     early_stop: str | None = None
     analysis: list[str] | None = None
     test: Tested = "front"
+    warm_start: list[str] | None = None
+    repeats: Annotated[int, Ge(1), Le(MOST_REPEATS)] = 1
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Sweep:
@@ -108,16 +115,19 @@ def build(content: Mapping[str, Any]) -> Sweep:
     budget = _budget(content.get("budget"), mistakes)
     _check_latency(objectives, budget, mistakes)
     _check_method(header, objectives, mistakes)
+    if header.repeats > 1 and not any(metric_of(g.name).split == "validation" for g in objectives):
+        mistakes.append("repeats: there is no accuracy to be surer of")
     axes = read_axes(content.get("parameters"), mistakes)
     axes = read_variants(content.get("variants"), content.get("parameters"), axes, mistakes)
     figures = read_figures(content.get("figures"), axes, _analyses(header), mistakes)
     int8 = _int8(content.get("export"), objectives, budget, mistakes)
+    stop_when = read_stop_when(content.get("stop_when"), mistakes)
     if mistakes:
         raise EdgebenchError(*mistakes)
     sweep = Sweep(
         header.name,
         header.dataset,
-        header.method,
+        header.method or ("tpe" if _no_expectation(objectives) else "edgebench"),
         header.run_cap,
         objectives,
         budget,
@@ -128,6 +138,9 @@ def build(content: Mapping[str, Any]) -> Sweep:
         _analyses(header),
         header.test,
         figures,
+        stop_when,
+        header.repeats,
+        tuple(header.warm_start or ()),
     )
     if sweep.configurations() is None:
         _require_end(sweep)
@@ -135,16 +148,24 @@ def build(content: Mapping[str, Any]) -> Sweep:
 
 
 def _check_method(header: Header, objectives: Sequence[Objective], mistakes: list[str]) -> None:
-    """Our own method expects one accuracy; all else that is sought is known before training."""
+    why = _no_expectation(objectives) if header.method == "edgebench" else None
+    if why:
+        mistakes.append(
+            f"method: 'edgebench' seeks one accuracy and any footprints, but {why}; use 'tpe'"
+        )
+
+
+def _no_expectation(objectives: Sequence[Objective]) -> str | None:
+    """Say why our own method is none for these objectives, or None.
+
+    It expects one accuracy; all else that is sought is to be known before training.
+    """
     unknown_before = [goal.name for goal in objectives if not metric_of(goal.name).footprint]
     accuracies = [name for name in unknown_before if metric_of(name).split == "validation"]
-    if header.method != "edgebench" or (objectives and len(unknown_before) == len(accuracies) == 1):
-        return
     other = next((name for name in unknown_before if name not in accuracies[:1]), None)
-    why = f"'{other}' is another figure of training" if other else "there is no accuracy"
-    mistakes.append(
-        f"method: 'edgebench' seeks one accuracy and any footprints, but {why}; use 'tpe'"
-    )
+    if other:
+        return f"'{other}' is another figure of training"
+    return None if accuracies else "there is no accuracy"
 
 
 def _early_stop(header: Header, objectives: Sequence[Objective]) -> str:

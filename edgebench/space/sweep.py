@@ -13,6 +13,7 @@ from edgebench.record import FigureAsked, Objective, Scalar
 from edgebench.space.axis import Axis
 from edgebench.space.budget import CONVENTION, Budget
 from edgebench.space.candidates import TrialConfig
+from edgebench.space.schema import values_of
 
 Method = Literal["tpe", "gp", "nsga2", "random", "grid", "edgebench"]
 Tested = Literal["front", "all"]
@@ -21,6 +22,17 @@ Tested = Literal["front", "all"]
 A comparison in which nothing is chosen by its result tests all of them, as a published table does.
 """
 GRID_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class Enough:
+    """When a search has found enough: its last ``trials`` gained less than ``hypervolume_gain``.
+
+    The gain is a share, 0..1, of the hypervolume that they ended with.
+    """
+
+    hypervolume_gain: float
+    trials: int
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,9 @@ class Sweep:
     analysis: tuple[str, ...] = ()
     test: Tested = "front"
     figures: tuple[FigureAsked, ...] = ()
+    stop_when: Enough | None = None
+    repeats: int = 1
+    warm_start: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> str | None:
@@ -100,6 +115,20 @@ class Sweep:
     def config(self, params: Mapping[str, Scalar]) -> TrialConfig:
         """Return the configuration that has these active axes."""
         return TrialConfig(dict(params), self.dataset, self.seed, self.seed, self.int8)
+
+    def adopted(self, params: Mapping[str, Scalar]) -> TrialConfig | None:
+        """Return the configuration that another study's params come to here, or None.
+
+        An axis of one value has that; what the other study did not vary has its default.
+        """
+        given, chosen = values_of(params), dict[str, Scalar]()
+        for axis in self.axes:
+            if axis.active(chosen):
+                value = axis.values[0] if len(axis.values) == 1 else given.get(axis.name)
+                if value is None or not axis.holds(value):
+                    return None
+                chosen[axis.name] = value
+        return self.config(chosen)
 
     def first(self) -> TrialConfig:
         """Return one configuration of the sweep: the first value of each active axis."""

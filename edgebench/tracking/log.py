@@ -83,6 +83,20 @@ class StudyLog(TrialLog):
         if runs.STUDY in experiment.tags:
             check_same_data(self.study, described(experiment), facts, data_key)
 
+    def log_study(self, figures: Mapping[str, float], step: int) -> None:
+        """Write figures of the whole study, as they stand after so many trials."""
+        runs.write(self.client, self.parent_id, runs.metrics_of(figures, step))
+
+    def log_repeats(self, run_id: str, accuracies: Mapping[int, float]) -> None:
+        """Write accuracies of a trial by the place of their seeds; 0 is its own training's."""
+        for place, accuracy in accuracies.items():
+            runs.write(self.client, run_id, runs.metrics_of({runs.REPEATS: accuracy}, place))
+
+    def repeats_of(self, run_id: str) -> dict[int, float]:
+        """Return what `log_repeats` wrote."""
+        found = self.client.get_metric_history(run_id, runs.REPEATS)
+        return {metric.step: metric.value for metric in found}
+
     def end_sweep(self, status: str, metrics: Mapping[str, float]) -> None:
         """Close the sweep's run as ``FINISHED``, ``FAILED`` or ``KILLED``, with its counts."""
         self.flush()

@@ -141,6 +141,10 @@ class Outbox:
         content = {"name": name, "model": model, "facts": asdict(facts)}
         self._do(Entry("log_model", run_id, content))
 
+    def update_run(self, run_id: str, status: str) -> None:
+        """Change the status of a run that is not over."""
+        self._do(Entry("update_run", run_id, {"status": status}))
+
     def set_terminated(self, run_id: str, status: str) -> None:
         """Close a run, now."""
         self._do(

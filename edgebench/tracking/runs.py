@@ -48,6 +48,8 @@ PRECISION = "training.precision"
 PARENT = "mlflow.parentRunId"
 DETAILS = "trial.json"
 CHECKPOINT = "checkpoint.pt"
+REPEATS = "repeats/accuracy"
+"""The metric whose steps are the seeds that a trial was trained with."""
 MODEL, MODEL_INT8 = "model", "model-int8"
 """The names of the logged models."""
 TAG_LIMIT = 5000
@@ -63,6 +65,7 @@ STATUS = {
     State.PRUNED: "KILLED",
     State.FAILED: "FAILED",
     State.INTERRUPTED: "KILLED",
+    State.PAUSED: "SCHEDULED",
 }
 """MLflow's status of a run whose trial ended so; a refused candidate has no run."""
 

@@ -27,7 +27,7 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
 from edgebench.errors import EdgebenchError
-from edgebench.record import Facts, Opening, Row, StudyRecord
+from edgebench.record import Facts, Opening, Row, State, StudyRecord
 from edgebench.report import render
 from edgebench.space import TrialConfig
 from edgebench.tracking import closing, runs, views
@@ -120,8 +120,7 @@ class TrialLog:
         run = self.client.create_run(self.experiment_id, tags={**tags, **own}, run_name=name)
         run_id = str(run.info.run_id)
         self.client.log_inputs(run_id, [input_of(facts)])
-        params = [Param(key, str(value)) for key, value in config.params.items()]
-        self._kept[run_id] = _Kept(params)
+        self._kept[run_id] = _Kept(_params(config))
         return run_id
 
     def log_epoch(self, run_id: str, number: int, metrics: Mapping[str, float]) -> None:
@@ -135,6 +134,29 @@ class TrialLog:
     def log_deaths(self, run_id: str, deaths: Sequence[str]) -> None:
         """Write that workers died in this trial, which begins anew; its curve does too."""
         self._write(run_id, tags={runs.DEATHS: "; ".join(deaths)})
+
+    def pause_trial(
+        self, run_id: str, config: TrialConfig, curve: Sequence[Mapping[str, float]]
+    ) -> None:
+        """Write that a trial was laid aside after the epochs of ``curve``, all of them."""
+        if run_id not in self._kept:  # an earlier process's: a kill kept back its last seconds
+            name = next(iter(curve[-1]))
+            known = {m.step for m in self.client.get_metric_history(run_id, name)}
+            for number, metrics in enumerate(curve, 1):
+                if number not in known:
+                    self.log_epoch(run_id, number, metrics)
+            if runs.REASON in self.client.get_run(run_id).data.tags:
+                self.client.delete_tag(run_id, runs.REASON)  # who read the record closed the run
+            kept = self._kept.setdefault(run_id, _Kept())
+            kept.params = _params(config)
+            kept.last = {one.key: one for one in runs.metrics_of(curve[-1], len(curve))}
+        self._write(run_id, tags={runs.STATE: str(State.PAUSED)})
+        self.client.update_run(run_id, status=runs.STATUS[State.PAUSED])
+
+    def resume_trial(self, run_id: str) -> None:
+        """Write that a trial that was laid aside goes on."""
+        runs.write(self.client, run_id, tags=runs.tags_of({runs.STATE: str(State.RUNNING)}))
+        self.client.update_run(run_id, status="RUNNING")
 
     def end_trial(
         self, row: Row, config: TrialConfig, facts: Facts, gate: Gate, outcome: Outcome
@@ -260,6 +282,10 @@ class TrialLog:
 
     def _runs(self, filter_string: str) -> list[Run]:
         return list(runs.search(self.client, self.experiment_id, filter_string))
+
+
+def _params(config: TrialConfig) -> list[Param]:
+    return [Param(key, str(value)) for key, value in config.params.items()]
 
 
 def provenance_of(facts: Facts) -> dict[str, str]:

@@ -11,7 +11,7 @@ from edgebench.training.evaluation import predictions
 from edgebench.training.failure import TrainingFailed
 from edgebench.training.loop import Training, train
 from edgebench.training.losses import LOSSES
-from edgebench.training.observer import Epoch, Observer, Step, Stop
+from edgebench.training.observer import Epoch, Observer, Pause, Standing, Step, Stop
 from edgebench.training.optimizers import OPTIMIZERS
 from edgebench.training.recipe import Recipe
 from edgebench.training.schedules import SCHEDULES
@@ -23,7 +23,9 @@ __all__ = [
     "SCHEDULES",
     "Epoch",
     "Observer",
+    "Pause",
     "Recipe",
+    "Standing",
     "Step",
     "Stop",
     "Training",

@@ -23,6 +23,11 @@ class Normalizer:
         self._shift = shift
         self._format = memory_format
 
+    @property
+    def device(self) -> torch.device:
+        """Where it normalizes."""
+        return self._scale.device
+
     def __call__(self, images: Tensor) -> Tensor:
         """Normalize ``images`` uint8 ``[N, C, H, W]``."""
         in_order = images.contiguous(memory_format=self._format)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import swa_utils
@@ -35,6 +36,15 @@ class Judged:
         """Take the weights of one more step into the average."""
         if self._average is not None:
             self._average.update_parameters(self._model)
+
+    def state(self) -> dict[str, Any] | None:
+        """Return what the average has taken so far, or None where there is none."""
+        return None if self._average is None else self._average.state_dict()
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        """Take what `state` returned."""
+        if self._average is not None and state is not None:
+            self._average.load_state_dict(state)
 
     def after_epoch(self, dataset: Dataset, normalize: Normalizer) -> nn.Module:
         """Return the network as it is to be judged."""

@@ -20,15 +20,12 @@ from torch import Tensor, nn
 
 from edgebench.data import Dataset, Split
 from edgebench.scores import SCORES, Counts
-from edgebench.training.balance import criterion_of
 from edgebench.training.batches import (
     Criterion,
-    Normalizer,
     mixed,
     normalizer,
     training_batches,
 )
-from edgebench.training.decay import decayed_parameters
 from edgebench.training.device import memory_format, resolve_precision
 from edgebench.training.evaluation import evaluate
 from edgebench.training.failure import (
@@ -38,10 +35,10 @@ from edgebench.training.failure import (
     check_weights,
     out_of_memory_as_failure,
 )
-from edgebench.training.judged import Judged
-from edgebench.training.observer import Epoch, Observer, Step, Stop
+from edgebench.training.observer import Epoch, Observer, Pause, Standing, Step, Stop
 from edgebench.training.recipe import Recipe
 from edgebench.training.regularization import regularize
+from edgebench.training.under_way import Kept, UnderWay
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,8 @@ class Training:
 
     ``best_epoch`` is the one that the recipe keeps, and ``counts`` its validation images by true
     and predicted class, int64 ``[classes, classes]``. ``stopped`` is the reason of the observer
-    that ended it before the recipe's last epoch, or None.
+    that ended it before the recipe's last epoch, or None. Where it was ``paused`` the model holds
+    the last epoch's weights.
     """
 
     curve: tuple[Epoch, ...]
@@ -59,6 +57,7 @@ class Training:
     precision: str
     counts: Counts
     stopped: str | None = None
+    paused: bool = False
 
     @property
     def best_accuracy(self) -> float:
@@ -74,6 +73,8 @@ def train(
     device: torch.device,
     seed: int,
     observers: Sequence[Observer] = (),
+    start: bytes | None = None,
+    stop: str | None = None,
 ) -> Training:
     """Train ``model`` in place on the training split and keep the weights of the best epoch.
 
@@ -84,7 +85,11 @@ def train(
         device: Where to train; the model is moved there and stays.
         seed: Decides order, augmentation and dropout: on one device and thread count the same
             seed gives the same weights.
-        observers: Are told of each step and epoch, in this order; one may stop the training.
+        observers: Are told of each step and epoch, in this order; one may stop or pause the
+            training.
+        start: The state that a paused training of this candidate left (`Standing.packed`), from
+            which it goes on: on one device with the same weights, bit for bit, as without a pause.
+        stop: Why a training that was paused is not gone on with: it ends with what it has.
 
     Raises:
         TrainingFailed: The loss explodes, a loss or weight is not finite, memory ran out, or the
@@ -105,83 +110,35 @@ def train(
         model.to(device, memory_format=order)  # type: ignore[call-overload]  # stub lags
         for observer in observers:
             observer.on_start(model, placed, recipe)
-        run = _Run(model, placed, recipe, normalize, precision, observers)
-        curve, kept, stopped = _epochs(run, torch.Generator().manual_seed(seed))
-        seconds = time.perf_counter() - started
-        training = Training(tuple(curve), kept.epoch, seconds, precision, kept.counts, stopped)
+        generator = torch.Generator().manual_seed(seed)
+        run = UnderWay(model, placed, recipe, normalize, precision, observers, generator)
+        if start is not None:
+            run.restore(start)
+        asked = _epochs(run, started) if stop is None else Stop(stop)
+        assert run.kept is not None  # noqa: S101 - a recipe has an epoch
+        training = Training(
+            tuple(run.curve),
+            run.kept.epoch,
+            run.seconds + time.perf_counter() - started,
+            precision,
+            run.kept.counts,
+            asked.reason if isinstance(asked, Stop) else None,
+            paused=isinstance(asked, Pause),
+        )
+        if training.paused:
+            return training
+        model.load_state_dict(run.kept.weights)
         for observer in observers:
             observer.on_end(model, placed, training)
     return training
 
 
-@dataclass
-class _Run:
-    """One training in progress: what stays the same from step to step, and how far it is."""
-
-    model: nn.Module
-    dataset: Dataset
-    recipe: Recipe
-    normalize: Normalizer
-    precision: str
-    observers: Sequence[Observer]
-    steps: int = 0
-    first_loss: float = math.nan
-
-    def __post_init__(self) -> None:
-        """Make what the recipe names: optimizer, schedule, loss, the network that is judged."""
-        recipe = self.recipe
-        per_epoch = max(1, len(self.dataset.train) // recipe.batch_size)
-        self.decayed = decayed_parameters(
-            self.model, self.dataset.input_shape, recipe.decayed_parameters
-        )
-        self.optimizer, self.scheduler = optimization(
-            self.model, self.decayed, recipe, per_epoch * recipe.epochs
-        )
-        self.criterion = criterion_of(recipe, self.dataset)
-        self.judged = Judged(self.model, recipe)
-        self.step_observers = [
-            one for one in self.observers if type(one).on_step is not Observer.on_step
-        ]
-
-
-def optimization(
-    model: nn.Module, decayed: Sequence[nn.Parameter], recipe: Recipe, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """Return the optimizer of ``model`` and what sets its rate before each of ``steps`` steps."""
-    ids = {id(parameter) for parameter in decayed}
-    spared = [parameter for parameter in model.parameters() if id(parameter) not in ids]
-    optimizer: torch.optim.Optimizer = recipe.optimizer(decayed, spared, recipe.learning_rate)
-    schedule = functools.partial(recipe.schedule.member, **recipe.schedule.options)
-
-    def share(step: int) -> float:
-        # The scheduler asks once more after the last step, for a step that is never taken.
-        step = min(step, steps - 1)
-        found: float = schedule(step, steps)
-        if recipe.warmup:
-            found *= min(1.0, (step + 1) / (recipe.warmup * steps))
-        return found
-
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, share)
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """The epoch whose weights are kept, its validation images as counts, and how good it was."""
-
-    epoch: int
-    counts: Counts
-    score: float
-    weights: dict[str, Tensor]
-
-
-def _epochs(run: _Run, generator: torch.Generator) -> tuple[list[Epoch], _Kept, str | None]:
-    """Return the metrics of each epoch, the epoch that is kept, and why an observer stopped."""
+def _epochs(run: UnderWay, started: float) -> Stop | Pause | None:
+    """Train the epochs that are left; return what an observer asked for before the last one."""
     recipe, rate = run.recipe, run.recipe.learning_rate
     score = SCORES["balanced_accuracy" if recipe.kept_epoch == "balanced" else "accuracy"]
-    curve: list[Epoch] = []
-    kept: _Kept | None = None
-    for number in range(1, recipe.epochs + 1):
-        loss, accuracy = _one_epoch(run, number, generator)
+    for number in range(len(run.curve) + 1, recipe.epochs + 1):
+        loss, accuracy = _one_epoch(run, number)
         judged = run.judged.after_epoch(run.dataset, run.normalize)
         val_loss, counts = evaluate(judged, run.dataset.validation, run.normalize)
         check_finite("validation loss", val_loss, number, rate)
@@ -192,21 +149,24 @@ def _epochs(run: _Run, generator: torch.Generator) -> tuple[list[Epoch], _Kept, 
             "val/loss": val_loss,
             "val/accuracy": SCORES["accuracy"](counts),
         }
-        curve.append(metrics)
+        run.curve.append(metrics)
         good = score(counts)
-        if kept is None or good > kept.score or recipe.kept_epoch == "last":
+        if run.kept is None or good > run.kept.score or recipe.kept_epoch == "last":
             weights = {name: value.clone() for name, value in judged.state_dict().items()}
-            kept = _Kept(number, counts, good, weights)
-        answers = [observer.on_epoch(number, metrics) for observer in run.observers]
-        stops = [answer.reason for answer in answers if isinstance(answer, Stop)]
-        if stops:
-            break
-    assert kept is not None  # noqa: S101 - a recipe has an epoch
-    run.model.load_state_dict(kept.weights)
-    return curve, kept, stops[0] if stops and number < recipe.epochs else None
+            run.kept = Kept(number, counts, good, weights)
+        answers: list[Stop | Pause | None] = [
+            observer.on_epoch(number, metrics) for observer in run.observers
+        ]
+        seconds = run.seconds + time.perf_counter() - started
+        standing = Standing(seconds, functools.partial(run.packed, seconds))
+        answers += [observer.on_standing(number, metrics, standing) for observer in run.observers]
+        asked = [answer for answer in answers if answer is not None]
+        if asked and number < recipe.epochs:
+            return next((one for one in asked if isinstance(one, Stop)), asked[0])
+    return None
 
 
-def _one_epoch(run: _Run, number: int, generator: torch.Generator) -> tuple[float, float]:
+def _one_epoch(run: UnderWay, number: int) -> tuple[float, float]:
     """Run one epoch; the sums stay on the device, so that a GPU is not waited for every step.
 
     Returns:
@@ -221,7 +181,7 @@ def _one_epoch(run: _Run, number: int, generator: torch.Generator) -> tuple[floa
         run.dataset,
         run.recipe.batch_size,
         augmentation=run.recipe.augmentation,
-        generator=generator,
+        generator=run.generator,
         sampling=run.recipe.sampling,
     ):
         run.steps += 1
@@ -237,7 +197,7 @@ def _one_epoch(run: _Run, number: int, generator: torch.Generator) -> tuple[floa
     return mean, float(torch.stack(hits).sum()) / seen
 
 
-def _step(run: _Run, epoch: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _step(run: UnderWay, epoch: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Change the weights once; return the loss and the logits of the batch."""
     criterion: Criterion = run.criterion
     if run.recipe.mixup:

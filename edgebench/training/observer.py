@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -23,6 +23,24 @@ class Stop:
     """Asks that training ends after this epoch, and says why."""
 
     reason: str
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Asks that training is laid aside after this epoch; it goes on from its state another time."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a training is.
+
+    Attributes:
+        seconds: That it has taken so far.
+        packed: Returns its state, which `train` goes on from.
+    """
+
+    seconds: float
+    packed: Callable[[], bytes]
 
 
 @dataclass(frozen=True)
@@ -66,5 +84,19 @@ class Observer:
     def on_epoch(self, number: int, metrics: Epoch) -> Stop | None:
         """After epoch ``number`` (from 1); a `Stop` ends the training with what it has."""
 
+    def on_standing(self, number: int, metrics: Epoch, standing: Standing) -> Stop | Pause | None:
+        """After every observer's `on_epoch`; a `Pause` lays the training aside."""
+
     def on_end(self, model: nn.Module, dataset: Dataset, training: Training) -> None:
-        """After the last epoch, with the best epoch's weights; not after a failure."""
+        """After the last epoch, with the best epoch's weights; not after a failure or a pause."""
+
+    def state(self) -> Mapping[str, Any]:
+        """Return what is to be remembered over a pause: plain data and tensors.
+
+        All attributes are, unless a subclass says otherwise.
+        """
+        return dict(vars(self))
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take what `state` returned, after `on_start`."""
+        vars(self).update(state)

@@ -110,6 +110,19 @@ class Muon(torch.optim.Optimizer):
         if vectors:
             self._inner.append(torch.optim.AdamW(vectors, lr=lr, fused=True))
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the optimizers inside remember."""
+        return super().state_dict() | {"inner": [one.state_dict() for one in self._inner]}
+
+    @torch.no_grad()
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what `state_dict` returned; the weights stand on the parameters already."""
+        super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
+        for optimizer, state in zip(self._inner, state_dict["inner"], strict=True):
+            optimizer.load_state_dict(state)
+        for weight, flat in self._matrices:
+            flat.copy_(weight.flatten(1))
+
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002 - none is ever given
         """Take a step from the gradients that stand on the parameters."""

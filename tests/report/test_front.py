@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebench.record import Objective, Row, State
-from edgebench.report.front import best, front, hypervolume, progress
+from edgebench.report.front import best, covered, front, hypervolume, progress
 
 GOALS = (
     Objective("val/accuracy_best", "maximize"),
@@ -146,3 +146,31 @@ def test_progress_never_falls_and_ends_at_the_whole_front(points: list[tuple[int
         assert values[-1] == pytest.approx(
             hypervolume(unit, [1.1] * len(varying)) / 1.1 ** len(varying)
         )
+
+
+def test_what_the_front_covers_is_a_share_of_the_box_below_the_budget() -> None:
+    """Two steps of a stair, by hand: accuracy up to 1, costs up to the limit."""
+    goals = (
+        Objective("val/accuracy_best", "maximize"),
+        Objective("footprint/rom_bytes", "minimize"),
+    )
+    rows = [
+        Row(
+            n,
+            "",
+            "",
+            State.FINISHED,
+            None,
+            {},
+            dict(zip([g.name for g in goals], values, strict=True)),
+        )
+        for n, values in enumerate([(0.5, 20), (0.8, 60), (0.4, 50)])
+    ]
+    stair = 0.5 * 0.8 + 0.3 * 0.4
+    assert covered(rows, goals, {"rom_bytes": 100}) == pytest.approx(stair)
+    assert covered(rows, goals, {"rom_upper_bytes": 100}) == pytest.approx(stair)
+    beyond = 0.5 * (1 - 20 / 66) + 0.3 * (1 - 60 / 66)
+    assert covered(rows, goals, None) == pytest.approx(beyond)
+    assert covered(rows[:1], goals, None, among=rows) == pytest.approx(0.5 * (1 - 20 / 66))
+    assert covered(rows, goals[:1], None) == pytest.approx(0.8)
+    assert covered([], goals, None) == 0.0

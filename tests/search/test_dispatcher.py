@@ -154,6 +154,38 @@ def test_a_trial_whose_worker_dies_begins_anew(tmp_path: Path) -> None:
     assert [what for what, _ in after] == [*(f"epoch {n}" for n in range(1, 11)), "ended"]
 
 
+@dataclass
+class Keeper:
+    """Rungs at which nobody waits: keeps which states came."""
+
+    kept: list[int] = field(default_factory=list)
+
+    def keep(self, job: Job) -> None:
+        """Keep how many epochs the state has."""
+        assert job.state
+        self.kept.append(job.kept)
+
+    def pausing(self, job: Job) -> bool:
+        """Never."""
+        del job
+        return False
+
+
+def test_in_rungs_a_trial_whose_worker_dies_goes_on_from_its_last_epoch(tmp_path: Path) -> None:
+    """No epoch is trained twice, and a state is kept of each but the last."""
+    trials, keeper = Killer([job(0, epochs=6)], doomed={0: 1}), Keeper()
+    with open_pool("local", workers=1, device="cpu", data_dir=tmp_path) as pool:
+        Dispatcher(pool).run(trials, keeper)
+    assert trials.outcomes[0].state is State.FINISHED
+    assert len(trials.outcomes[0].curve) == 6
+    epochs = [what for what, _ in trials.told if what.startswith("epoch")]
+    again = trials.told[trials.told.index(("retried", 0)) :]
+    assert 1 < len(again) < 8
+    assert sorted(set(epochs)) == [f"epoch {n}" for n in range(1, 7)]
+    assert len(epochs) <= 7  # one more where the worker had told of it before it died
+    assert keeper.kept[-1] == 5
+
+
 def test_a_trial_that_kills_its_workers_fails_and_the_next_one_runs(tmp_path: Path) -> None:
     """Given up after a stated number of deaths, with the last one as the reason."""
     trials = Killer([job(0, epochs=10), job(1)], doomed={0: ATTEMPTS})

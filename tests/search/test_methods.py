@@ -10,9 +10,12 @@ import warm_pool  # noqa: F401 - registers the pool
 from conftest import Stores
 from small_study import CONTENT, FAST, build, go, statuses
 
+from edgebench.errors import EdgebenchError
 from edgebench.record import Row
+from edgebench.report import covered, notes
 from edgebench.search import EARLY_STOPPING
 from edgebench.space import Sweep, TrialConfig
+from edgebench.tracking.runs import reader
 
 
 @pytest.mark.parametrize("method", ["edgebench", "gp"])
@@ -54,3 +57,39 @@ def test_a_rule_knows_the_curves_of_this_start_and_of_earlier_ones(stores: Store
     assert [event.reason for event in events if event.state == "pruned"] == [reason]
     found = statuses(stores)
     assert found[0]["PRUNED"] == found[1]["KILLED"] == 1
+
+
+def test_a_search_ends_where_its_last_trials_gained_little(stores: Stores) -> None:
+    """All alike but for a useless axis: the third trial brings nothing, so no fourth begins."""
+    parameters = {"model.family": "gap", "model.width": 4}
+    asked: dict[str, Any] = {"method": "grid", "run_cap": 4, "parameters": parameters | FAST}
+    asked["parameters"]["train.learning_rate"] = {"values": [1e-3, 1e-9, 1e-8, 1e-7]}
+    enough = {"hypervolume_gain": "1 %", "trials": 2}
+    record, events = go(build(**asked, stop_when=enough), stores)
+    assert [row.state for row in record.rows] == ["finished"] * 3
+    shares = [event.covered for event in events if event.kind == "ended"]
+    limits = record.budget
+    assert shares[-1] == pytest.approx(covered(record.rows, record.objectives, limits))
+    said = f"Hypervolume: the front covers {shares[-1]:.2%} of what could be sought."
+    assert said in notes(record)
+    client = reader(stores.tracking_uri)
+    [experiment] = [one for one in client.search_experiments() if one.name == "try"]
+    [run] = client.search_runs([experiment.experiment_id], "tags.kind = 'sweep'")
+    assert run.data.metrics["study/hypervolume"] == pytest.approx(shares[-1])
+    assert len(go(build(**asked), stores)[0].rows) == 4  # without it the study goes on
+
+
+def test_a_warm_start_begins_with_the_fronts_of_other_studies(stores: Stores) -> None:
+    """In turn, as far as they are in this space; none of their results is one of this study."""
+    widths = {"model.family": "gap", **FAST}
+    for name, values in (("one", [4]), ("two", [11, 30])):
+        parameters = {**widths, "model.width": {"values": values}}
+        go(build(name=name, method="grid", parameters=parameters), stores)
+    parameters = {**widths, "model.width": {"min": 1, "max": 20}, "train.batch_size": 32}
+    asked: dict[str, Any] = {"method": "tpe", "parameters": parameters, "run_cap": 2}
+    record, _ = go(build(**asked, warm_start=["one", "two"]), stores)
+    tried = [row.params["model.width"] for row in record.rows]
+    assert set(tried) <= {4, 11}
+    assert 11 in tried  # 30 is none of this space
+    with pytest.raises(EdgebenchError, match="unknown study 'three'"):
+        go(build(**asked, name="other", warm_start=["three"]), stores)

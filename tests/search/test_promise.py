@@ -12,7 +12,7 @@ from edgebench.errors import EdgebenchError
 from edgebench.record import Row, State
 from edgebench.report import hypervolume
 from edgebench.search.expected_gain import expected_gain
-from edgebench.search.promise import FIRST, Promise
+from edgebench.search.promise import FIRST, MEASURED, Promise
 from edgebench.space import Sweep, TrialConfig
 from edgebench.trial import Gate
 
@@ -53,6 +53,24 @@ def trained(number: int, config: TrialConfig) -> Row:
     return Row(number, "", "", State.FINISHED, None, config.params, metrics)
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["val/accuracy_best", "footprint/rom_bytes"], "edgebench"),
+        (["val/accuracy_int8"], "edgebench"),
+        (["footprint/rom_bytes"], "tpe"),
+        (["val/accuracy_best", "time/train_s"], "tpe"),
+    ],
+)
+def test_it_is_the_default_wherever_it_can_be(names: list[str], expected: str) -> None:
+    """What it cannot seek is left to Optuna."""
+    goals = [{"name": name, "goal": "minimize"} for name in names]
+    assert (
+        space.build({k: v for k, v in CONTENT.items() if k != "method"} | {"metrics": goals}).method
+        == expected
+    )
+
+
 @pytest.mark.parametrize("dimensions", [0, 1, 2])
 def test_the_expected_gain_is_that_of_many_draws(dimensions: int) -> None:
     """The closed form against 40,000 draws of the hypervolume itself."""
@@ -74,23 +92,40 @@ def test_the_expected_gain_is_that_of_many_draws(dimensions: int) -> None:
 def test_what_is_proposed_fits_and_soon_is_good() -> None:
     """No candidate over the budget; after a few, hardly any with a bad rate."""
     sweep, rows = build(), list[Row]()
-    promise = Promise(sweep, measure, rows)
+    promise = Promise(sweep, measure, rows, 0.25)
     left = {config.key: config for config in sweep.configurations() or []}
-    for number in range(16):
-        chosen = promise.choose(list(left.values()), ())
+    for number in range(18):
+        chosen = promise.choose(list(left.values()))
+        assert isinstance(chosen, TrialConfig)
         assert measure(chosen).refusal is None
         rows.append(trained(number, left.pop(chosen.key)))
     first = {row.params["model.width"] for row in rows[:FIRST]}
     assert max(first) - min(first) > 20  # they differ
-    rates = [row.params["train.learning_rate"] for row in rows[10:]]
-    assert rates.count(1e-3) >= 5
+    rates = [row.params["train.learning_rate"] for row in rows[12:]]
+    assert rates.count(1e-3) >= 4
+
+
+def test_some_networks_are_measured_for_a_choice_and_none_twice() -> None:
+    """A wide space costs no more than that; what is known stays on offer."""
+    sweep = build(parameters={**CONTENT["parameters"], "model.width": {"min": 1, "max": 500}})
+    asked: list[int] = []
+
+    def counted(config: TrialConfig) -> Gate:
+        asked.append(int(config.params["model.width"]))
+        return measure(config)
+
+    promise = Promise(sweep, counted, [], 0.25)
+    promise.choose(sweep.configurations() or [])
+    assert len(asked) == MEASURED
+    promise.choose(sweep.configurations() or [])
+    assert len(asked) == len(set(asked)) == 2 * MEASURED
 
 
 def test_where_nothing_fits_the_record_shall_say_why() -> None:
     """One that does not fit is proposed, and refused by the gate."""
     sweep = build()
     wide = [one for one in sweep.configurations() or [] if int(one.params["model.width"]) > 30]
-    assert Promise(sweep, measure, []).choose(wide, ()) in wide
+    assert Promise(sweep, measure, [], 0.25).choose(wide) in wide
 
 
 @pytest.mark.parametrize(

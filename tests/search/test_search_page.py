@@ -31,6 +31,7 @@ def test_the_parts_of_sweep_files_are_valid() -> None:
         "method": "random",
         "run_cap": 2,
         "metrics": [{"name": "val/accuracy_best", "goal": "maximize"}],
+        "parameters": {"model.family": "gap"},
     }
     swept = [build({**base, **yaml12.parse(part, "docs/search.md")}) for part in parts]
     assert "variant" in swept[0].varied
@@ -78,11 +79,22 @@ def test_the_table_of_states_is_the_codes(state: State) -> None:
 
 
 def test_the_numbers_are_the_codes() -> None:
-    """Ten refused candidates a run, two attempts, two seconds."""
+    """Ten refused candidates a run, two attempts, two seconds; eight that differ."""
+    from edgebench.search.coordinator import REFUSALS_PER_RUN
     from edgebench.search.dispatcher import ATTEMPTS
-    from edgebench.search.study import REFUSALS_PER_RUN
+    from edgebench.search.promise import FIRST, MEASURED
+    from edgebench.search.rungs import SHARES
+    from edgebench.search.sampler import OFFERED
     from edgebench.tracking.trials import FLUSH_SECONDS
 
     assert (REFUSALS_PER_RUN, ATTEMPTS, FLUSH_SECONDS) == (10, 2, 2.0)
-    for said in ("up to ten of them a run", "begun anew, once", "every two seconds"):
+    assert (FIRST, OFFERED, MEASURED, SHARES) == (8, 500, 60, (1 / 8, 1 / 4, 1 / 2))
+    for said in (
+        "up to ten of them a run",
+        "begun anew, once",
+        "every two seconds",
+        "The first eight",
+        "up to 500 candidates at a time, with at most 60 networks",
+        "an eighth, a quarter and half",
+    ):
         assert said in PAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from edgebench import space
 from edgebench.record import Row, State
-from edgebench.search.curves import FEWEST, highest_end, likely_end
+from edgebench.search.curves import FEWEST, highest_end, likely_fall
 from edgebench.search.stopping import EARLY_STOPPING, Stopping
 from edgebench.space import Sweep, TrialConfig
 from edgebench.trial import Gate
@@ -131,11 +132,15 @@ def test_trials_of_other_lengths_are_compared_by_the_share_that_is_trained() -> 
     assert highest_end([0.1, 0.2, 0.3, 0.36], 8, KNOWN, "val/accuracy_best") == pytest.approx(0.84)
 
 
-def test_the_likely_end_is_that_of_the_median() -> None:
-    """For a sampler to learn from: neither the best nor the worst that may come."""
-    slow = [finished(9, 99_000, 0.1, 0.5, 0.5, 0.9)]
-    assert likely_end([0.2, 0.36], 4, KNOWN + slow, "val/accuracy_best") == pytest.approx(0.68)
-    assert likely_end([0.2, 0.36], 4, [], "val/accuracy_best") == 0.36
+def test_the_likely_fall_is_a_power_until_the_study_says_otherwise() -> None:
+    """Half-way: a fifth of a halving is supposed, with the weight of three curves."""
+    halving = math.log(1 / 2)
+    mean, deviation = likely_fall(0.5, [], "val/accuracy_best")
+    assert (mean, deviation) == pytest.approx((0.2 * halving, -0.1 * halving))
+    mean, deviation = likely_fall(0.5, KNOWN, "val/accuracy_best")
+    assert mean == pytest.approx((3 * 0.2 + 6) / 9 * halving)
+    spread = 6 * (halving - mean) ** 2 + 3 * (0.1 * halving) ** 2
+    assert deviation == pytest.approx((spread / 9) ** 0.5)
 
 
 def test_the_last_epoch_is_never_stopped() -> None:

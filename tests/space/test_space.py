@@ -152,3 +152,21 @@ def test_the_fingerprint_ignores_what_may_change() -> None:
     assert sweep.build(content | {"seed": 1}).fingerprint != first.fingerprint
     wider = content | {"parameters": {"model.family": "gap", "model.width": {"values": [8]}}}
     assert sweep.build(wider).fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("axis", "held", "not_held"),
+    [
+        (Axis("a", low=2, high=8, integer=True, step=3), (2, 5, 8.0), (3, 11, -1, True, "x", None)),
+        (Axis("a", low=1, high=9, integer=True, log=True), (1, 7), (0, 2.5)),
+        (Axis("a", low=0.0, high=1.0, step=0.1), (0.3, 1.0), (0.35, 1.1)),
+        (Axis("a", low=1e-4, high=1.0, log=True), (3e-3,), (0.0,)),
+        (Axis("a", values=("x", True, 2)), ("x", True, 2), (1, "y", None)),
+    ],
+)
+def test_what_an_axis_may_hold(
+    axis: Axis, held: tuple[Any, ...], not_held: tuple[Any, ...]
+) -> None:
+    """What another study chose is adopted where this one could have chosen it."""
+    assert [value for value in held if not axis.holds(value)] == []
+    assert [value for value in not_held if axis.holds(value)] == []

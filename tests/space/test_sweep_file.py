@@ -220,7 +220,7 @@ def test_an_endless_space_needs_a_cap_and_is_no_grid() -> None:
     """A continuous axis cannot be enumerated."""
     parameters = {"model.family": "gap", "train.learning_rate": {"min": 0.001, "max": 0.01}}
     assert mistakes(parameters=parameters, run_cap=None) == [
-        "run_cap: is missing; with method 'tpe' say how many runs"
+        "run_cap: is missing; with method 'edgebench' say how many runs"
     ]
     assert mistakes(parameters=parameters, method="grid") == [
         "method: a grid tries every configuration, but train.learning_rate is continuous; use 'tpe'"
@@ -327,3 +327,39 @@ def test_many_mistakes_of_a_kind_are_counted() -> None:
     assert found[10] == "and 2,990 more unknown keys"
     assert found[21] == "budget: and 2,990 more unknown keys"
     assert found[32] == "parameters: and 2,990 more unknown axes"
+
+
+@pytest.mark.parametrize(
+    ("said", "gain"),
+    [("0.5 %", 0.005), ("2%", 0.02), (0.01, 0.01)],
+)
+def test_when_a_search_has_found_enough(said: Any, gain: float) -> None:
+    """A percentage or a share, and over how many trials; another value changes no study."""
+    found = build(stop_when={"hypervolume_gain": said, "trials": 10})
+    assert found.stop_when is not None
+    assert (found.stop_when.hypervolume_gain, found.stop_when.trials) == (gain, 10)
+    assert found.fingerprint == build().fingerprint
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ("soon", "stop_when: 'soon' should be as in {hypervolume_gain: 0.5 %, trials: 10}"),
+        (
+            {"trials": 3},
+            "stop_when: {'trials': 3} should be as in {hypervolume_gain: 0.5 %, trials: 10}",
+        ),
+        (
+            {"hypervolume_gain": "much", "trials": 0},
+            "stop_when.hypervolume_gain: 'much' should be a valid number",
+        ),
+        (
+            {"hypervolume_gain": "200 %", "trials": 1},
+            "stop_when.hypervolume_gain: 2.0 should be less than 1",
+        ),
+        ({"hypervolume_gain": "0.1 %", "trials": 1, "runs": 2}, "stop_when.runs: "),
+    ],
+)
+def test_a_mistake_in_when_it_is_enough(said: Any, complaint: str) -> None:
+    """Each with its path, and how it is written."""
+    assert mistakes(stop_when=said)[0].startswith(complaint)

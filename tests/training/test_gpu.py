@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from edgebench.models import MODELS
 from edgebench.record import State
 from edgebench.registry import bind
 from edgebench.space import TrialConfig
-from edgebench.training import Observer, Recipe, Step, train
+from edgebench.training import Epoch, Observer, Pause, Recipe, Standing, Step, train
 
 pytestmark = [
     pytest.mark.gpu,
@@ -67,3 +68,40 @@ def test_a_trial_goes_the_whole_way(tmp_path: Path) -> None:
     outcome = trial.run(config, gate, data_dir=tmp_path, device=torch.device("cuda"))
     assert (outcome.state, outcome.reason) == (State.FINISHED, None)
     assert outcome.metrics["parity/max_abs_diff"] < 1e-3
+
+
+def test_a_pause_changes_no_weight() -> None:
+    """Dropout's and mixup's numbers too: the device's own generator goes on where it stood."""
+
+    class Pausing(Observer):
+        """Pauses after the first epoch."""
+
+        kept = b""
+
+        def on_standing(self, number: int, metrics: Epoch, standing: Standing) -> Pause | None:
+            """Keep the state."""
+            del metrics
+            if number > 1:
+                return None
+            self.kept = standing.packed()
+            return Pause()
+
+        def state(self) -> dict[str, Any]:
+            """Nothing of it is the training's."""
+            return {}
+
+    dataset = data.load("synthetic")
+    recipe = Recipe(epochs=3, batch_size=64, mixup=0.2)
+
+    def trained(observer: Observer, start: bytes | None = None) -> list[torch.Tensor]:
+        torch.manual_seed(3)
+        network = MODELS["gap"](dataset.input_shape, 4, width=8, blocks=2)
+        model = torch.nn.Sequential(network, torch.nn.Dropout(0.1))
+        cuda = torch.device("cuda")
+        train(model, dataset, recipe, device=cuda, seed=3, observers=[observer], start=start)
+        return [one.detach().cpu() for one in model.parameters()]
+
+    whole, pausing = trained(Observer()), Pausing()
+    trained(pausing)
+    resumed = trained(Pausing(), pausing.kept)
+    assert all(torch.equal(one, other) for one, other in zip(whole, resumed, strict=True))

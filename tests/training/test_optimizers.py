@@ -8,7 +8,7 @@ from torch import nn
 
 from edgebench.registry import bind, options
 from edgebench.training import OPTIMIZERS, Recipe
-from edgebench.training.loop import optimization
+from edgebench.training.under_way import optimization
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -10,7 +10,7 @@ from torch import nn
 
 from edgebench.registry import bind
 from edgebench.training import SCHEDULES, Recipe
-from edgebench.training.loop import optimization
+from edgebench.training.under_way import optimization
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

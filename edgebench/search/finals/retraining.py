@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgebench.record import Facts, Row
+from edgebench.search.coordinator import row_of
 from edgebench.search.dispatcher import Dispatcher, Job
 from edgebench.search.finals.plan import Plan
 from edgebench.search.progress import Event, Observer
-from edgebench.search.study import row_of
 from edgebench.space import TrialConfig
 from edgebench.tracking import FinalsLog
 from edgebench.trial import Outcome, gate
