@@ -225,6 +225,8 @@ class Measured(Coordinator):
     def ended(self, job: Any, outcome: trial.Outcome) -> None:
         """Take the hypervolume after each trial."""
         super().ended(job, outcome)
+        if outcome.state is State.PAUSED:
+            return
         self.replay.rows.append(coordinator.row_of(job, outcome))
         if outcome.state is State.FINISHED:
             self._found.append(outcome.metrics)

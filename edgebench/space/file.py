@@ -74,6 +74,7 @@ class Header:
             all are tested, and else front.
         analysis: What is looked at while a trial trains, and recorded.
         test: The trials that are measured on the test split at the end.
+        warm_start: Studies of the same store whose fronts are tried first.
         repeats: With how many seeds each member of the front is trained in all.
     """
 
