@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--networks", action="store_true")
     parser.add_argument("--sanitize", action="store_true")
     parser.add_argument("--plans", nargs="*", default=["layerwise", "streaming"])
+    parser.add_argument("--dtypes", nargs="*", default=["float32", "int8"])
     parser.add_argument("--images", type=int, default=100)
     arguments = parser.parse_args()
     print(HEAD)
@@ -135,7 +136,7 @@ def rows(case: Case, arguments: argparse.Namespace) -> None:
     drawn = np.random.default_rng(0).normal(0, 1, (arguments.images, *case.shape))
     images = drawn.astype(np.float32)
     graph = to_onnx(as_trained(case.model), case.shape)
-    for dtype in case.dtypes:
+    for dtype in (one for one in case.dtypes if one in arguments.dtypes):
         found = of_model(quantize(graph, images) if dtype == "int8" else graph, images, case.name)
         bound = measure(found.profile, "bound").ram_bytes
         for plan in arguments.plans:
