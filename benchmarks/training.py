@@ -152,7 +152,7 @@ def ours(network: str, batch: int, steps: int, watch: Stopwatch, device: str) ->
     pixels = torch.from_numpy(images(batch * steps)).permute(0, 3, 1, 2).contiguous()
     whole = Split(pixels, torch.arange(len(pixels)) % 10)
     few = whole[torch.arange(10)]
-    dataset = Dataset("random", whole, few, few, tuple("abcdefghij"), "flip_and_crop")
+    dataset = Dataset("random", whole, few, few, tuple("abcdefghij"), "flip+crop")
     model = MODELS[network]((3, 32, 32), 10, **bind(MODELS[network]))
     recipe = Recipe(**bind(Recipe, {"epochs": 1, "batch_size": batch}))
     train(model, dataset, recipe, device=torch.device(device), seed=0, observers=[Phases(watch)])
@@ -200,7 +200,7 @@ def once(pipeline: str, *words: object) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, __file__, "--one", pipeline, *map(str, words)],
         env={**os.environ, **PIPELINES[pipeline]},
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
     )

@@ -36,6 +36,7 @@ from edgebench.training.failure import (
     out_of_memory_as_failure,
 )
 from edgebench.training.observer import Epoch, Observer, Pause, Standing, Step, Stop
+from edgebench.training.quickening import quickened
 from edgebench.training.recipe import Recipe
 from edgebench.training.regularization import regularize
 from edgebench.training.under_way import Kept, UnderWay
@@ -114,7 +115,8 @@ def train(
         run = UnderWay(model, placed, recipe, normalize, precision, observers, generator)
         if start is not None:
             run.restore(start)
-        asked = _epochs(run, started) if stop is None else Stop(stop)
+        with quickened(model, device, watched=bool(run.step_observers)):
+            asked = _epochs(run, started) if stop is None else Stop(stop)
         assert run.kept is not None  # noqa: S101 - a recipe has an epoch
         training = Training(
             tuple(run.curve),
