@@ -222,7 +222,8 @@ def shifted(
     batch, _, height, width = images.shape
     if border == "reflect":
         rows, columns = (_reflected(size, padding, images.device) for size in (height, width))
-        padded = images[:, :, rows][:, :, :, columns]  # `functional.pad` reflects no uint8
+        # `functional.pad` reflects no uint8; `images[:, :, rows]` takes nine times as long.
+        padded = images.index_select(2, rows).index_select(3, columns)
     else:
         padded = functional.pad(images, (padding, padding, padding, padding))
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [B, C, 2p+1, 2p+1, H, W], a view

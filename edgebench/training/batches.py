@@ -98,7 +98,8 @@ def training_batches(
     for start in range(0, count - batch_size + 1, batch_size):
         places = slice(start, start + batch_size)
         chosen = order[places]
-        yield change(cut(split.images[chosen], places), places), split.labels[chosen]
+        images = split.images.index_select(0, chosen)  # whole images at a time: `[chosen]` is slow
+        yield change(cut(images, places), places), split.labels[chosen]
 
 
 def _balanced(labels: Tensor, generator: torch.Generator) -> Tensor:
