@@ -7,7 +7,15 @@ thread, so that a neighbour changes little.
 
 Run: MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 \
      python benchmarks/quickening.py [NETWORKS [BATCHES]]
-Last printed:
+Last printed (2 cores shared with others, load 5 to 9):
+    gap           batch  32:    28.9 ms, quickened    27.2 ms, x1.047
+    gap           batch 128:   112.3 ms, quickened   106.1 ms, x1.059
+    vgg           batch  32:    38.0 ms, quickened    36.8 ms, x1.051
+    vgg           batch 128:   126.6 ms, quickened   119.9 ms, x1.056
+    mobilenet     batch  32:   163.7 ms, quickened    77.1 ms, x2.141
+    mobilenet     batch 128:   600.7 ms, quickened   258.5 ms, x2.287
+    mobilenet_v2  batch  32:   310.0 ms, quickened   184.1 ms, x1.677
+    mobilenet_v2  batch 128:  1206.9 ms, quickened   677.6 ms, x1.762
 """
 
 from __future__ import annotations
