@@ -6,11 +6,9 @@ core`` is one worker with one thread; ``each core`` is one such worker for every
 their rates added. All take turns, round after round; the ratios are medians over the rounds.
 
 Run: python benchmarks/beside.py [ROUNDS]
-Last printed twice (2 cores and a load of 7 to 9 by other processes throughout: "alone" was beside
-others too, and neither ratio says what a machine of one's own gives. What does show: there, a
-worker with two threads has a third to a sixth of the speed of one with a single thread):
-    alone    125 images/s, beside    121: 1.04 of alone
-    one core    403 images/s, each core    558: 0.68 of 2 times one
+Last printed (2 cores and a load of 7 to 9 by other processes throughout: "alone" was beside others
+too, and neither ratio says what a machine of one's own gives. What does show: there, a worker with
+two threads has a sixth of the speed of one with a single thread):
     alone    175 images/s, beside    156: 0.59 of alone
     one core   1055 images/s, each core   1239: 0.59 of 2 times one
 """
