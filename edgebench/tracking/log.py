@@ -166,9 +166,15 @@ class StudyLog(TrialLog):
         return row
 
     def run_of(self, number: int) -> str | None:
-        """Return the id of the last run of a trial, or None where none was made."""
-        found = self._runs(f"tags.kind = 'trial' and tags.`{runs.TRIAL}` = '{number}'")
-        return str(found[-1].info.run_id) if found else None
+        """Return the id of the last run of a trial, or None where none was made.
+
+        It may have been closed as interrupted by who read the study meanwhile.
+        """
+        for kind in ("trial", State.INTERRUPTED.value):
+            found = self._runs(f"tags.kind = '{kind}' and tags.`{runs.TRIAL}` = '{number}'")
+            if found:
+                return str(found[-1].info.run_id)
+        return None
 
     # Reading back ---------------------------------------------------------------------------
 

@@ -147,6 +147,7 @@ class TrialLog:
                     self.log_epoch(run_id, number, metrics)
             if runs.REASON in self.client.get_run(run_id).data.tags:
                 self.client.delete_tag(run_id, runs.REASON)  # who read the record closed the run
+                self.client.set_tag(run_id, runs.KIND, "trial")
             kept = self._kept.setdefault(run_id, _Kept())
             kept.params = _params(config)
             kept.last = {one.key: one for one in runs.metrics_of(curve[-1], len(curve))}
