@@ -37,6 +37,7 @@ def command(
     Host latency ranks kernels of this computer's CPU. It says nothing about a microcontroller: an
     int8 model may well be slower here and faster there.
     """
+    from edgebench.cli._listing import width
     from edgebench.errors import EdgebenchError
     from edgebench.export import host_latency, runtime_errors
     from edgebench.report import render
@@ -60,7 +61,7 @@ def command(
 
         click.echo(json.dumps(row))
         return
-    click.echo(render([row], format_), nl=False)
+    click.echo(render([row], format_, width=width()), nl=False)
     click.echo("host latency: this computer's CPU, not a device", err=True)
 
 

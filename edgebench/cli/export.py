@@ -127,7 +127,9 @@ def _show(exported: ExportedRun, format_: str) -> None:
     if format_ == "json":
         click.echo(json.dumps(plain(dict(exported.proof)), indent=2))
     else:
-        click.echo(render(exported.ladder.rows(), format_), nl=False)
+        from edgebench.cli._listing import width
+
+        click.echo(render(exported.ladder.rows(), format_, width=width()), nl=False)
     _show_int8(exported.proof["int8"])
 
 

@@ -154,6 +154,7 @@ def _check_plan(plan: str, styles: tuple[str, ...]) -> None:
 
 def _show(measured: Measurement, format_: str) -> None:
     """Print the layers and the totals, or one object."""
+    from edgebench.cli._listing import width
     from edgebench.report import render
 
     if format_ == "json":
@@ -167,7 +168,7 @@ def _show(measured: Measurement, format_: str) -> None:
         }
         for one in measured.layers
     ]
-    click.echo(render(rows, format_), nl=False)
+    click.echo(render(rows, format_, width=width()), nl=False)
     click.echo("\n".join(["", *_summary(measured)]), err=format_ == "csv")
 
 

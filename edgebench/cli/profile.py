@@ -107,6 +107,7 @@ def _object(footprint: Footprint) -> dict[str, Any]:
 
 def _rows(footprint: Footprint, format_: str, units: str) -> str:
     """Return the kernels as rows."""
+    from edgebench.cli._listing import width
     from edgebench.report import render
 
     rows = [
@@ -123,7 +124,7 @@ def _rows(footprint: Footprint, format_: str, units: str) -> str:
         }
         for layer in footprint.layers
     ]
-    return render(rows, format_, units=units)
+    return render(rows, format_, units=units, width=width())
 
 
 def _summary(model: str, footprint: Footprint, units: str) -> str:
@@ -209,6 +210,7 @@ def _smallest(footprint: Footprint) -> str | None:
 
 def _side_by_side(footprints: list[Footprint], format_: str, units: str) -> str:
     """Return one row a convention, with what it counts and which way it errs."""
+    from edgebench.cli._listing import width
     from edgebench.footprint import CONVENTIONS
     from edgebench.report import render
 
@@ -227,7 +229,7 @@ def _side_by_side(footprints: list[Footprint], format_: str, units: str) -> str:
         if format_ in ("csv", "markdown"):
             row |= {"counts": rule.counts, "errs": rule.errs}
         rows.append(row)
-    text = render(rows, format_, units=units)
+    text = render(rows, format_, units=units, width=width())
     if format_ == "table":
         notes = [CONVENTIONS[one.convention] for one in footprints]
         text += "".join(f"\n{n.name}: {n.title}\n  {n.counts}\n  {n.errs}\n" for n in notes)

@@ -48,6 +48,7 @@ def command(
     The limits are those given here, not those of the proof. By itself DIR proves that its files
     belong together; --against or --key prove where it comes from.
     """
+    from edgebench.cli._listing import width
     from edgebench.export import Limits, verify
     from edgebench.report import render
 
@@ -63,7 +64,7 @@ def command(
 
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:
-        click.echo(render(found.ladder.rows(), format_), nl=False)
+        click.echo(render(found.ladder.rows(), format_, width=width()), nl=False)
     for note in found.notes:
         click.echo(note, err=True)
     if found.passed:

@@ -21,6 +21,7 @@ from edgebench.report.rows import as_json, listed, metrics_shown, trials, verdic
 from edgebench.report.table import plain, render
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "covered",
     "document",
     "figures",
+    "filters_png",
     "finals_document",
     "fit_matrix",
     "front",
@@ -67,3 +69,10 @@ def figures(record: StudyRecord, boards: Sequence[Board] = ()) -> Iterator[tuple
     from edgebench.report import plots  # imports matplotlib
 
     yield from plots.figures(record, boards)
+
+
+def filters_png(weights: npt.ArrayLike) -> bytes:
+    """Return filters (out, in, height, width) side by side as a PNG, each in its own range."""
+    from edgebench.report import sheet  # matplotlib takes a second to import
+
+    return sheet.filters_png(weights)

@@ -25,6 +25,7 @@ from edgebench.report.canvas import COLOURS, DASHES, MARKS, canvas, logarithmic,
 from edgebench.report.front import front, progress, ranked
 from edgebench.report.intervals import wilson
 from edgebench.report.rows import images_behind, metrics_shown
+from edgebench.report.sheet import stretched
 from edgebench.units import label
 
 LIMIT = "#a63c06"
@@ -178,12 +179,7 @@ def first_filters(row: Row) -> Figure:
     for axes in grid:
         axes.set_axis_off()
     for axes, kernel in zip(grid, weights, strict=False):
-        low, high = kernel.min(), kernel.max()
-        unit = (kernel - low) / (high - low) if high > low else np.zeros_like(kernel)
-        if len(unit) == 3:
-            axes.imshow(unit.transpose(1, 2, 0), interpolation="nearest")
-        else:
-            axes.imshow(unit.mean(axis=0), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow(stretched(kernel), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     figure.suptitle("\n".join(title), fontsize=9)
     return figure
 

@@ -26,9 +26,10 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 
+from edgebench.analysis import first_filters
 from edgebench.errors import EdgebenchError
 from edgebench.record import Facts, Opening, Row, State, StudyRecord
-from edgebench.report import render
+from edgebench.report import filters_png, render
 from edgebench.space import TrialConfig
 from edgebench.tracking import closing, runs, views
 from edgebench.tracking.inputs import input_of
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 2.0
 """The most of a running trial's curve that a kill loses."""
+FILTERS = "filters.png"
+"""The artifact with the first layer's filters."""
 OPENED_ON = "val/accuracy"
 """MLflow's page that compares runs opens on the metric that was written first."""
 
@@ -184,11 +187,13 @@ class TrialLog:
             self.client.log_text(run_id, table, f"confusion-{dtype}.csv")
         for name, found in outcome.analyses.items():
             self.client.log_dict(run_id, dict(found), runs.analysis_file(name))
-        if outcome.checkpoint is not None:
-            with tempfile.TemporaryDirectory() as folder:
-                file = Path(folder) / runs.CHECKPOINT
-                file.write_bytes(outcome.checkpoint)
-                self.client.log_artifact(run_id, str(file))
+        files = {runs.CHECKPOINT: outcome.checkpoint, FILTERS: _filters(outcome.onnx)}
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                if content is not None:
+                    file = Path(folder) / name
+                    file.write_bytes(content)
+                    self.client.log_artifact(run_id, str(file))
         for name, model in ((runs.MODEL, outcome.onnx), (runs.MODEL_INT8, outcome.onnx_int8)):
             if model is not None:
                 self._log_model(run_id, name, model, facts)
@@ -300,6 +305,12 @@ def provenance_of(facts: Facts) -> dict[str, str]:
         "dataset": facts.dataset,
         "dataset.digest": facts.dataset_digest,
     }
+
+
+def _filters(model: bytes | None) -> bytes | None:
+    """Return a picture of the first layer's filters, where a model has a first convolution."""
+    weights = None if model is None else first_filters(onnx.load_from_string(model))
+    return None if weights is None else filters_png(weights)
 
 
 def _confusion_table(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:

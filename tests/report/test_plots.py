@@ -8,10 +8,11 @@ import io
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 from report_studies import pruned, quantized, reference, synthetic
 
 from edgebench.record import Objective, StudyRecord
-from edgebench.report import Board
+from edgebench.report import Board, filters_png
 from edgebench.report.canvas import canvas, logarithmic
 from edgebench.report.front import front, progress
 from edgebench.report.plots import (
@@ -203,3 +204,24 @@ def test_a_logarithmic_axis_is_marked_as_its_span_asks_for(
     ]
     assert shown == marks
     assert axes.get_yscale() == "linear"
+
+
+def pixels(weights: np.ndarray) -> np.ndarray:
+    """Return the picture of filters as [height, width, 3] of 0 to 255."""
+    with Image.open(io.BytesIO(filters_png(weights))) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def test_filters_stand_side_by_side_each_stretched_to_its_own_range() -> None:
+    """Black is a filter's least weight and white its greatest, in colour where there are three."""
+    rising = np.arange(9.0).reshape(1, 1, 3, 3)
+    sheet = pixels(np.concatenate([rising, -5 * rising]))
+    assert sheet.shape == (3 + 48 + 3, 2 * 51 + 3, 3)
+    first, second = sheet[3:51, 3:51], sheet[3:51, 54:102]
+    assert (first[0, 0].tolist(), first[-1, -1].tolist()) == ([0] * 3, [255] * 3)
+    assert (second[0, 0].tolist(), second[-1, -1].tolist()) == ([255] * 3, [0] * 3)
+    colour = np.zeros((1, 3, 2, 2))
+    colour[0, 2, 0, 1] = 1.0  # blue, above right
+    shown = pixels(colour)
+    assert shown[5, 45].tolist() == [0, 0, 255]
+    assert shown[5, 5].tolist() == [0, 0, 0]

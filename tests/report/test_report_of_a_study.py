@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from pathlib import Path
 
 import pytest
 from command import edgebench
 from mlflow import MlflowClient
+from PIL import Image
 
 from edgebench.tracking import read_study, with_filters
 
@@ -77,6 +79,10 @@ def test_the_confusion_adds_up_to_the_validation_split_and_its_accuracy(folder: 
         shown = list(csv.DictReader(io.StringIO(Path(text).read_text(encoding="utf-8"))))
         assert [[int(n) for n in list(line.values())[1:]] for line in shown] == counts
         assert [line["true class"] for line in shown] == list(record.classes)
+        picture = MlflowClient(uri).download_artifacts(row.run_id, "filters.png")
+        across = math.ceil(math.sqrt(row.params["model.width"] * 1.6))
+        with Image.open(picture) as opened:  # 3x3 weights, 16 pixels each, 3 between two filters
+            assert opened.width == across * (3 * 16 + 3) + 3
     members = [row for row in record.rows if row.filters]
     assert members
     for row in members:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 from annotated_types import Ge, Le
 from matplotlib.figure import Figure
 
@@ -14,8 +13,7 @@ from edgebench.record import Row, StudyRecord
 from edgebench.report.asked import FIGURE_KINDS, Axes, Picture
 from edgebench.report.front import ranked
 from edgebench.report.grouping import grouped, listed, named
-
-Kernels = npt.NDArray[np.float64]
+from edgebench.report.sheet import Kernels, stretched
 
 
 @FIGURE_KINDS.register
@@ -62,14 +60,6 @@ def _drawn(title: str, found: Sequence[tuple[str, Row, Kernels]]) -> Figure:
         for cell in cells:
             cell.set_axis_off()
         for cell, kernel in zip(cells, kernels, strict=False):
-            cell.imshow(_stretched(kernel), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            cell.imshow(stretched(kernel), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     figure.suptitle(title, fontsize=11)
     return figure
-
-
-def _stretched(kernel: Kernels) -> Kernels:
-    """Return a filter [C, H, W] as an image: [H, W, 3] in 0..1, or [H, W]."""
-    low, high = kernel.min(), kernel.max()
-    unit: Kernels = (kernel - low) / (high - low) if high > low else np.zeros_like(kernel)
-    grey: Kernels = unit.mean(axis=0)
-    return unit.transpose(1, 2, 0) if len(unit) == 3 else grey
