@@ -25,15 +25,15 @@ CLASSES = {"bolt": 180, "nut": 90, "washer": 30}
 """How many files each class has; the broken ones are among them."""
 BROKEN = ("bolt/007.png", "nut/011.jpg", "washer/003.bmp")
 BOARD = "nucleo-f446re"
-SWEEP = f"""
+SWEEP = """
 name: parts
-dataset: folder:photos@3x16x16
+dataset: folder:{photos}@3x16x16
 method: grid
 run_cap: 4
 metrics:
   - {{name: val/balanced_accuracy_int8, goal: maximize}}
   - {{name: footprint/rom_bytes_int8, goal: minimize}}
-budget: {{target: {BOARD}, dtype: int8}}
+budget: {{target: {board}, dtype: int8}}
 parameters:
   data.skip_broken: true
   data.validation_share: 0.3
@@ -111,8 +111,8 @@ def interrupted(folder: Path) -> str:
     return "".join(said) + rest
 
 
-@pytest.mark.usefixtures("photos", "stores")  # stores of its own would take the sweep seconds
-def test_one_verdict_from_the_sweep_to_the_hand_over(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("stores")  # stores of its own would take the sweep seconds
+def test_one_verdict_from_the_sweep_to_the_hand_over(photos: Path, tmp_path: Path) -> None:
     """Sweep, Ctrl-C, the same command, report, page, export, verify, fit, profile: all agree."""
 
     def run(*words: str) -> Finished:
@@ -121,7 +121,7 @@ def test_one_verdict_from_the_sweep_to_the_hand_over(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done
 
-    (tmp_path / "parts.yaml").write_text(SWEEP)
+    (tmp_path / "parts.yaml").write_text(SWEEP.format(photos=photos, board=BOARD))
     said = interrupted(tmp_path)
     assert "Traceback" not in said
     for name in BROKEN:

@@ -49,7 +49,7 @@ class _Lines:
     def __call__(self, event: Event) -> None:
         line = f"[{event.done}/{event.total}] {end_text(event)}"
         if event.state == State.FINISHED and event.covered is not None:
-            line += f", hypervolume {event.covered:.2%}"
+            line += f", hypervolume {100 * event.covered:.2f} %"
         line += left_text(event)
         seldom = event.kind == "epoch"
         if seldom:
@@ -147,7 +147,7 @@ class _Display:
         if not math.isnan(self._best):
             parts.insert(0, f"best {written(event.objective, self._best, named=self._wide)}")
         if event.covered is not None:
-            parts.append(f"hypervolume {event.covered:.2%}")
+            parts.append(f"hypervolume {100 * event.covered:.2f} %")
         return (", ".join(parts) + left_text(event)).removeprefix(", ")
 
 

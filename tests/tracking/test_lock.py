@@ -173,7 +173,8 @@ def test_any_command_that_reads_closes_what_was_left_open(
     begin(log, numbered(TRAINED)[0], RECORD)
     log.flush()
     assert read_study("study", tracking_uri=stores.tracking_uri).rows == ()
-    assert [run.info.status for run in (*runs_of(log), *runs_of(log, "sweep"))] == ["KILLED"] * 2
+    left = (*runs_of(log, "interrupted"), *runs_of(log, "sweep"))
+    assert [run.info.status for run in left] == ["KILLED"] * 2
     assert "was cut off: 2 runs that stood as running are closed" in caplog.text
 
 
