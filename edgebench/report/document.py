@@ -115,7 +115,7 @@ def notes(record: StudyRecord) -> list[str]:
         )
     if members:
         share = covered(record.rows, record.objectives, record.budget)
-        lines.append(f"Hypervolume: the front covers {share:.2%} of what could be sought.")
+        lines.append(f"Hypervolume: the front covers {100 * share:.2f} % of what could be sought.")
     repeated = [row for row in record.rows if "repeats/count" in row.metrics]
     if repeated:
         lines.append(

@@ -132,7 +132,7 @@ def _range_mistakes(form: Mapping[str, Any], path: str) -> list[str]:
     if max(abs(low), abs(high), abs(step)) >= 2**63:
         return [f"{path}: min, max and q should be below 2^63"]
     mistakes = []
-    if "log" in form.get("distribution", ""):
+    if "log" in (form.get("distribution") or ""):
         if low <= 0:
             mistakes.append(f"{path}.min: {shown(low)} should be above 0 for a logarithmic axis")
         if "q" in form:
@@ -179,7 +179,7 @@ def _read_axis(name: str, form: Mapping[str, Any]) -> Axis:
         low=form["min"],
         high=form["max"],
         step=form.get("q"),
-        log="log" in form.get("distribution", ""),
+        log="log" in (form.get("distribution") or ""),
         integer=_integral(form),
         when=when,
         around=Around(**form["around"]) if form.get("around") else None,

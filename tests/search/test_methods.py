@@ -70,7 +70,7 @@ def test_a_search_ends_where_its_last_trials_gained_little(stores: Stores) -> No
     shares = [event.covered for event in events if event.kind == "ended"]
     limits = record.budget
     assert shares[-1] == pytest.approx(covered(record.rows, record.objectives, limits))
-    said = f"Hypervolume: the front covers {shares[-1]:.2%} of what could be sought."
+    said = f"Hypervolume: the front covers {100 * shares[-1]:.2f} % of what could be sought."
     assert said in notes(record)
     client = reader(stores.tracking_uri)
     [experiment] = [one for one in client.search_experiments() if one.name == "try"]

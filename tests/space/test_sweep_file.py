@@ -363,3 +363,16 @@ def test_when_a_search_has_found_enough(said: Any, gain: float) -> None:
 def test_a_mistake_in_when_it_is_enough(said: Any, complaint: str) -> None:
     """Each with its path, and how it is written."""
     assert mistakes(stop_when=said)[0].startswith(complaint)
+
+
+def test_a_distribution_of_null_is_one_that_is_not_stated() -> None:
+    """As every optional key of an axis: a range of whole numbers makes a whole number."""
+    axis = {"min": 1, "max": 8, "distribution": None}
+    content = {
+        "name": "s",
+        "run_cap": 1,
+        "metrics": [{"name": "val/accuracy_best", "goal": "maximize"}],
+        "parameters": {"model.family": "gap", "model.width": axis},
+    }
+    [width] = [axis for axis in sweep.build(content).axes if axis.name == "model.width"]
+    assert (width.low, width.high, width.log) == (1, 8, False)
