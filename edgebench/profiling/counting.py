@@ -93,7 +93,11 @@ def _output_types(graph: Graph) -> dict[str, str]:
 
 
 def _tensor(graph: Graph, name: str, scale: Scale | None = None) -> Tensor:
-    value = graph.values[name]
+    value = graph.values.get(name)
+    if value is None:  # of an operator that has more outputs than its kind
+        raise EdgebenchError(
+            f"the tensor '{name:.80}' has no shape: no operator is known to make it"
+        )
     _check_type(value)
     return Tensor(name, value.shape, value.dtype, _quantization(graph, value, scale))
 

@@ -313,3 +313,10 @@ def test_an_input_that_is_an_output() -> None:
     found = profile(pad.model("conv", "same"))
     assert found.outputs == ("conv", "input")
     assert measure(found).activations_bytes >= 4 * (3 * 64 + 4 * 36)
+
+
+def test_an_output_that_its_operator_does_not_have() -> None:
+    """An upsampling with a second one, which no rule gives a shape, is named."""
+    assert refused(hostile_onnx.hostile(81851)) == (
+        "the tensor 'nobody' has no shape: no operator is known to make it"
+    )
