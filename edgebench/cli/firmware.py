@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgebench.metrics import Dtype
 
 FORMATS = ("table", "markdown", "csv", "json")
+AUTO = "auto"
 
 
 @click.command()
@@ -30,10 +31,10 @@ FORMATS = ("table", "markdown", "csv", "json")
 )
 @click.option(
     "--plan",
-    default="streaming",
+    default=AUTO,
     show_default=True,
-    help="streaming keeps rows of chained layers in rings; layerwise runs one layer "
-    "after the other.",
+    help="layerwise runs one layer after the other; streaming keeps rows of chained layers in "
+    "rings, in less memory; auto is layerwise where that fits the --target, else streaming.",
 )
 @dtype_option
 @click.option("--target", metavar="BOARD", help="Link for its memories; exit 1 if it is over.")
@@ -87,6 +88,7 @@ def command(
         CPUS,
         check_writable,
         deliver,
+        fitting_plan,
         measure_program,
         named,
         write_program,
@@ -95,7 +97,7 @@ def command(
     from edgebench.yaml12 import assignments
 
     CPUS[cpu]  # an unknown name is refused before anything is read
-    _check_plan(plan, STYLES)
+    _check_plan(plan, (AUTO, *STYLES))
     board = load_target(target) if target is not None else None
     if output is not None:
         check_writable(output)
@@ -104,6 +106,8 @@ def command(
                   image=image, images=images)  # fmt: skip
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
+    if plan == AUTO:
+        plan = fitting_plan(found.profile, None if board is None else board.free_ram_bytes)
     program = write_program(found.profile, found.constants, plan=plan)
     measured = measure_program(
         program, found.images, found.expected, spread=found.spread, cpu=cpu, model=model

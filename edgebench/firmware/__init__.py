@@ -16,7 +16,7 @@ from edgebench.firmware.measuring import (
 )
 from edgebench.firmware.naming import Named, named, of_model, reference
 from edgebench.firmware.operators import GENERATORS, Generator
-from edgebench.firmware.writing import Program, write_program
+from edgebench.firmware.writing import Program, fitting_plan, write_program
 
 __all__ = [
     "CPUS",
@@ -32,6 +32,7 @@ __all__ = [
     "check_writable",
     "deliver",
     "files",
+    "fitting_plan",
     "measure_program",
     "named",
     "of_model",

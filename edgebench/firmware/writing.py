@@ -97,6 +97,17 @@ def write_program(
     return Program(name, chosen, constants, text, program.header, program.functions)
 
 
+def fitting_plan(profile: Profile, ram_bytes: int | None) -> str:
+    """Return the plan with the least work that fits so many bytes of RAM.
+
+    A layer after the other has less to do than rows in rings, by a few instructions a row, and
+    takes more memory. Without a limit memory comes first.
+    """
+    if ram_bytes is None or firmware_plan(profile, "layerwise").arena.peak > ram_bytes:
+        return "streaming"
+    return "layerwise"
+
+
 def _check_ends(profile: Profile) -> None:
     for what, names in (("input", profile.inputs), ("output", profile.outputs)):
         if len(names) != 1 or profile.constant_outputs:

@@ -12,7 +12,9 @@ from onnx_graphs import Sketchpad
 from programs import allowed, drawn, expected, images_for, outputs, quantized, written
 
 from edgebench.errors import CheckFailed, EdgebenchError
-from edgebench.firmware import GENERATORS, output_step
+from edgebench.firmware import GENERATORS, fitting_plan, output_step
+from edgebench.footprint import STYLES, firmware_plan
+from edgebench.profiling import profile
 
 F = np.float32
 
@@ -220,3 +222,13 @@ def test_every_generator_has_a_name_of_onnx() -> None:
     """A generator under another name would never be called."""
     own = {"Identity"}
     assert all(onnx.defs.has(name) for name in set(GENERATORS) - own)
+
+
+def test_the_plan_with_the_least_work_that_fits() -> None:
+    """A layer after the other where its memory is there, to the byte; rows in rings elsewhere."""
+    found = profile(drawn(fused))
+    layerwise, streaming = (firmware_plan(found, style).arena.peak for style in STYLES)
+    assert streaming < layerwise
+    assert fitting_plan(found, layerwise) == "layerwise"
+    assert fitting_plan(found, layerwise - 1) == "streaming"
+    assert fitting_plan(found, None) == "streaming"
