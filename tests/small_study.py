@@ -41,13 +41,17 @@ def build(**changed: Any) -> Sweep:
 def go(built: Sweep, stores: Stores, **settings: Any) -> tuple[StudyRecord, list[Event]]:
     """Run a sweep and return its record and what was shown."""
     events: list[Event] = []
-    where = Settings(
+    return search(built, where(stores, **settings), events.append), events
+
+
+def where(stores: Stores, **settings: Any) -> Settings:
+    """Return the settings of a study in these stores, on the warm pool unless they say another."""
+    return Settings(
         storage=stores.storage,
         tracking_uri=stores.tracking_uri,
         data_dir=stores.folder.parent / "data",
         **{"pool": "warm", **settings},
     )
-    return search(built, where, events.append), events
 
 
 def statuses(stores: Stores) -> tuple[Counter[str], Counter[str]]:

@@ -9,12 +9,12 @@ import pytest
 import warm_pool  # noqa: F401 - registers the pool
 from conftest import Stores
 from scipy import stats
-from small_study import FAST, build, go
+from small_study import FAST, build, go, where
 
 from edgebench.errors import EdgebenchError
 from edgebench.record import Row
 from edgebench.report import notes
-from edgebench.search import Event, Settings, search
+from edgebench.search import Event, search
 from edgebench.tracking.runs import reader
 
 ACCURACY = "val/accuracy_best"
@@ -67,14 +67,8 @@ def test_what_was_repeated_before_a_cut_is_not_repeated_after(stores: Stores) ->
         if event.kind == "ended" and "-seed1" in event.name:
             raise Cut
 
-    where = Settings(
-        storage=stores.storage,
-        tracking_uri=stores.tracking_uri,
-        data_dir=stores.folder.parent / "data",
-        pool="warm",
-    )
     with pytest.raises(Cut):
-        search(asked, where, cut)
+        search(asked, where(stores), cut)
     record, events = go(asked, stores)
     again = [event.name for event in events if event.kind == "ended"]
     assert [name.rpartition("-")[2] for name in again] == ["seed2", "seed3"]

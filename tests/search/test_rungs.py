@@ -18,10 +18,10 @@ import pytest
 import torch
 import warm_pool  # noqa: F401 - registers the pool
 from conftest import Stores
-from small_study import CONTENT, build, go, statuses
+from small_study import CONTENT, build, go, statuses, where
 
 from edgebench.record import Row, State
-from edgebench.search import Event, Settings, search
+from edgebench.search import Event, search
 from edgebench.search.checkpoints import Checkpoint, Checkpoints
 from edgebench.search.dispatcher import Job
 from edgebench.search.promise import FIRST, Promise
@@ -187,14 +187,8 @@ def cut_off(stores: Stores, asked: dict[str, Any], paused: int) -> None:
         if told["paused"] == paused:
             raise KeyboardInterrupt
 
-    where = Settings(
-        storage=stores.storage,
-        tracking_uri=stores.tracking_uri,
-        data_dir=stores.folder.parent / "data",
-        pool="warm",
-    )
     with pytest.raises(KeyboardInterrupt):
-        search(build(**asked), where, observe)
+        search(build(**asked), where(stores), observe)
 
 
 def test_what_waits_when_a_study_is_cut_off_goes_on_the_next_time(stores: Stores) -> None:

@@ -58,6 +58,9 @@ OTHER = (400, 1_000)
 FUSED, MOST_FUSED = (420, 240), 900
 """Bytes of an activation on the result of a stage, in floats and by a table; the most."""
 ERROR_FUNCTION = 440
+SOFT_FLOATS = 4_096
+"""Room in the upper figure for floats in software: a plan does not know its core, and for a
+Cortex-M0+ five of ten programs were up to 2,878 B over the upper figure without it."""
 
 PARAMETERS = {("conv", False): 96, ("conv", True): 112, ("depthwise", False): 72,
               ("depthwise", True): 84, ("dense", False): 0, ("dense", True): 36}  # fmt: skip
@@ -72,7 +75,7 @@ def firmware_rom(plan: FirmwarePlan) -> int:
 
 def firmware_rom_upper(plan: FirmwarePlan) -> int:
     """Return the bytes of flash that no measured program exceeded."""
-    return constants(plan, upper=True) + _code(plan)[1]
+    return constants(plan, upper=True) + _code(plan)[1] + SOFT_FLOATS
 
 
 def _code(plan: FirmwarePlan) -> tuple[int, int]:
