@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from stopwatch import PATIENCE
 
 PASSWORD = "pass-word-of-the-tests"  # noqa: S105 - it must not be seen anywhere: the tests look
-PATIENCE = 90.0  # seconds for a server to answer beside other tests
 
 
 def free_port() -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from command import Finished, edgebench
 from PIL import Image, ImageDraw
+from stopwatch import PATIENCE
 
 from edgebench import data
 from edgebench.footprint import TARGETS
@@ -106,7 +107,7 @@ def interrupted(folder: Path) -> str:
         if "[1/" in line:  # the first trial has ended
             os.kill(process.pid, signal.SIGINT)
             break
-    _, rest = process.communicate(timeout=120)
+    _, rest = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGINT
     return "".join(said) + rest
 

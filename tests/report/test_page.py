@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser import browser
 from report_studies import crowded, pruned, quantized, reference, synthetic
+from stopwatch import at_most
 
 from edgebench.record import Row, State, StudyRecord
 from edgebench.report import Board
@@ -66,7 +66,7 @@ def _open(context: BrowserContext, path: Path) -> Iterator[Page]:
     shown.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
     shown.on("request", lambda request: asked.append(request.url))
     shown.goto(path.as_uri())
-    shown.wait_for_selector("body[data-ready=yes]", timeout=60_000)
+    shown.wait_for_selector("body[data-ready=yes]", timeout=240_000)
     yield shown
     shown.close()
     assert errors == []
@@ -109,9 +109,8 @@ def test_five_hundred_trials_stay_under_six_megabytes_and_three_seconds(
     record: StudyRecord,
 ) -> None:
     """The size and time that the page is held to; layers repeat little in this study."""
-    start = time.perf_counter()
-    content = page(record, BOARDS).encode()
-    assert time.perf_counter() - start < 3
+    with at_most(3):
+        content = page(record, BOARDS).encode()
     assert len(content) < 6_000_000
 
 
@@ -449,9 +448,8 @@ def test_three_thousand_refused_trials_wait_until_they_are_asked_for(
 ) -> None:
     """3,200 rows under 6 MB: the table begins with the 200 that were trained."""
     path = tmp_path / "crowded.html"
-    start = time.perf_counter()
-    path.write_text(page(crowded(), BOARDS), encoding="utf-8")
-    assert time.perf_counter() - start < 5
+    with at_most(5):
+        path.write_text(page(crowded(), BOARDS), encoding="utf-8")
     assert path.stat().st_size < 6_000_000
     for shown in _open(context, path):
         assert shown.locator("#trials tbody tr").count() == 200

@@ -17,6 +17,7 @@ import warm_pool  # noqa: F401 - registers the pool
 from command import edgebench
 from conftest import Stores
 from small_study import CONTENT, build, go, statuses
+from stopwatch import PATIENCE
 
 from edgebench.errors import EdgebenchError
 
@@ -45,7 +46,7 @@ def start(stores: Stores, *, epochs: int, trials: int = 3) -> subprocess.Popen[s
 def wait_for_trial(stores: Stores, trial: int) -> None:
     """Wait until ``trial`` (counted from 1) has been given to a worker, and a moment more."""
     query = "select count(*) from tags where key = 'kind' and value = 'trial'"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with sqlite3.connect(stores.folder / "mlflow.db", timeout=30) as connection:
             [(count,)] = connection.execute(query)
@@ -64,7 +65,7 @@ def test_the_same_command_continues_what_a_signal_cut_off(stores: Stores, name: 
     process = start(stores, epochs=15)
     wait_for_trial(stores, 2)  # the second trial is under way
     os.kill(process.pid, number)
-    _, complaint = process.communicate(timeout=60)
+    _, complaint = process.communicate(timeout=PATIENCE)
     finished_before = statuses(stores)[0]["COMPLETE"]
     assert finished_before == 1
     if number == signal.SIGKILL:
@@ -97,7 +98,7 @@ def test_a_trial_whose_worker_is_killed_is_tried_again(stores: Stores) -> None:
     wait_for_trial(stores, 1)
     [worker] = workers_of(process)
     worker.kill()
-    table, complaint = process.communicate(timeout=200)
+    table, complaint = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, complaint
     assert "Traceback" not in complaint
     assert statuses(stores)[1] == {"FINISHED": 3}
@@ -117,11 +118,11 @@ def test_a_trial_that_kills_its_workers_is_a_failed_row(stores: Stores) -> None:
         before = {worker.pid for worker in workers_of(process)}
         for worker in workers_of(process):
             worker.kill()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not {worker.pid for worker in workers_of(process)} - before:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-    table, complaint = process.communicate(timeout=200)
+    table, complaint = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, complaint
     assert "failed: the worker process ended with signal 9 (out of memory?), 2 times" in table
     assert statuses(stores)[1] == {"FINISHED": 2, "FAILED": 1}
@@ -134,5 +135,5 @@ def test_a_study_is_run_by_one_process_at_a_time(stores: Stores) -> None:
     with pytest.raises(EdgebenchError, match=r"^the study 'try' is being run by another process"):
         go(build(), stores)
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert statuses(stores)[0]["RUNNING"] == 0

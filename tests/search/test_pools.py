@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from ray_nodes import cluster
+from stopwatch import PATIENCE
 
 from edgebench.errors import EdgebenchError
 from edgebench.record import Facts
@@ -28,8 +29,6 @@ from edgebench.search.pools import POOLS, Pool, open_pool
 from edgebench.search.pools.local import ENVIRONMENT, LocalPool, threads_for
 from edgebench.search.tasks import Prepare, Worker
 from edgebench.space import TrialConfig
-
-PATIENCE = 60.0  # seconds for a worker to import PyTorch beside other tests
 
 
 @dataclass(frozen=True)

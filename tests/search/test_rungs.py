@@ -19,6 +19,7 @@ import torch
 import warm_pool  # noqa: F401 - registers the pool
 from conftest import Stores
 from small_study import CONTENT, build, go, statuses, where
+from stopwatch import PATIENCE
 
 from edgebench.record import Row, State
 from edgebench.search import Event, search
@@ -226,7 +227,7 @@ def test_kill_9_in_a_rung_loses_nothing(stores: Stores) -> None:
     where += ["--data-dir", str(stores.folder.parent / "data")]
     command = [sys.executable, "-m", "edgebench.cli", "sweep", str(file), *where]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while len(list(stores.folder.glob(".try.paused/*.pt"))) < 2:
         assert time.monotonic() < deadline
         assert process.poll() is None

@@ -74,7 +74,7 @@ def test_a_dead_tracking_server_is_said_in_seconds(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert done.stderr.startswith(f"error: --tracking-uri {redacted(uri)}: no MLflow server")
         assert len(done.stderr.splitlines()) == 1
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
 
 
 def test_a_server_that_is_not_mlflows_is_said(tmp_path: Path) -> None:
