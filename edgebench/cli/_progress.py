@@ -47,9 +47,7 @@ class _Lines:
         self._refused = 0
 
     def __call__(self, event: Event) -> None:
-        line = f"[{event.done}/{event.total}] {end_text(event)}"
-        if event.state == State.FINISHED and event.covered is not None:
-            line += f", hypervolume {100 * event.covered:.2f} %"
+        line = f"[{event.done}/{event.total}] {end_text(event)}{covered_text(event)}"
         line += left_text(event)
         seldom = event.kind == "epoch"
         if seldom:
@@ -136,7 +134,8 @@ class _Display:
             self._best = better(self._best, event)
             self._refused += event.state == State.REFUSED
             if event.state != State.REFUSED or self._refused <= REFUSALS_SHOWN:
-                self._progress.console.print(end_text(event), highlight=False, markup=False)
+                ended = end_text(event) + covered_text(event)
+                self._progress.console.print(ended, highlight=False, markup=False)
         self._progress.update(
             self._sweep, completed=event.done, total=event.total, note=self._note(event)
         )
@@ -146,8 +145,6 @@ class _Display:
         parts = [f"{self._refused:,} refused"] if self._refused else []
         if not math.isnan(self._best):
             parts.insert(0, f"best {written(event.objective, self._best, named=self._wide)}")
-        if event.covered is not None:
-            parts.append(f"hypervolume {100 * event.covered:.2f} %")
         return (", ".join(parts) + left_text(event)).removeprefix(", ")
 
 
@@ -183,6 +180,14 @@ def end_text(event: Event) -> str:
     value, seconds = event.metrics.get(event.objective), event.metrics.get("time/train_s")
     shown_value = "" if value is None else f" {written(event.objective, value)}"
     return f"{event.name}{shown_value}" + ("" if seconds is None else f" in {seconds:.0f} s")
+
+
+def covered_text(event: Event) -> str:
+    """Return what the front covers after a trial, and what those that are left may add to it."""
+    if event.state != State.FINISHED or event.covered is None:
+        return ""
+    gain = "" if event.gain is None else f" (may gain {100 * event.gain:.2f})"
+    return f", hypervolume {100 * event.covered:.2f} %{gain}"
 
 
 def left_text(event: Event) -> str:

@@ -13,7 +13,7 @@ from edgebench.report.asked import FIGURE_KINDS, Names, Picture, asked_figures
 from edgebench.report.boards import Board, fit_matrix, redeploy, refit
 from edgebench.report.document import document, notes, table_one
 from edgebench.report.finals import TEST, VALIDATION, Finals, Member, finals_document
-from edgebench.report.front import best, covered, front, hypervolume, ranked
+from edgebench.report.front import best, covered, front, hypervolume, next_gain, ranked
 from edgebench.report.intervals import too_few
 from edgebench.report.means import T_95, Mean, student, welch_tied
 from edgebench.report.page import page
@@ -48,6 +48,7 @@ __all__ = [
     "hypervolume",
     "listed",
     "metrics_shown",
+    "next_gain",
     "notes",
     "page",
     "plain",

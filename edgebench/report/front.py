@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgebench.metrics import metric_of
 from edgebench.record import Objective, Row, StudyRecord, costs, front
 
-__all__ = ["best", "covered", "front", "hypervolume", "progress", "ranked"]
+__all__ = ["best", "covered", "front", "hypervolume", "next_gain", "progress", "ranked"]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,9 +131,54 @@ def covered(
     members = front(rows, objectives)
     if not members:
         return 0.0
+    points = _in_box(members, objectives, limits, [*rows, *among])
+    return hypervolume(np.unique(points, axis=0).tolist(), [1.0] * len(objectives))
+
+
+def next_gain(
+    rows: Sequence[Row],
+    objectives: Sequence[Objective],
+    limits: Mapping[str, float] | None,
+    trained: int,
+    among: Sequence[Row] = (),
+) -> float:
+    """Return what one more trial may be expected to add to `covered`.
+
+    It is the mean, over all orders in which ``trained`` trials could have come, of what the last
+    one added: what each member of the front covers alone, summed and divided by their number. The
+    next one of a sampler that does not learn adds less than that on average, the more so the
+    fewer were trained.
+    """
+    import numpy as np
+
+    members = front(rows, objectives)
+    seen = {id(row) for row in members}
+    behind = front([row for row in rows if id(row) not in seen], objectives)
+    if not members or not trained:
+        return 0.0
+    points = _in_box([*members, *behind], objectives, limits, [*rows, *among])
+    edge = np.ones(len(objectives))
+    inside = np.all(points < edge, axis=1)
+    return (
+        sum(
+            _added(points[place], points[inside & (np.arange(len(points)) != place)], edge)
+            for place in range(len(members))
+            if inside[place]
+        )
+        / trained
+    )
+
+
+def _in_box(
+    rows: Sequence[Row],
+    objectives: Sequence[Objective],
+    limits: Mapping[str, float] | None,
+    among: Sequence[Row],
+) -> Points:
+    """Return the costs of ``rows``, of which 0 is perfect and 1 the edge of what is sought."""
     names = [goal.name for goal in objectives]
-    whole = [row for row in (*rows, *among) if row.feasible and row.complete(names)]
-    paid = costs(members, objectives)
+    whole = [row for row in among if row.feasible and row.complete(names)]
+    paid = costs(rows, objectives)
     for place, goal in enumerate(objectives):
         if goal.goal == "maximize":
             paid[:, place] += 1.0  # costs are the negative of what is sought
@@ -141,7 +186,7 @@ def covered(
         limit = _limit(goal.name, limits or {})
         highest = limit or BEYOND * max(row.metrics[goal.name] for row in whole)
         paid[:, place] /= highest or 1.0
-    return hypervolume(np.unique(paid, axis=0).tolist(), [1.0] * len(objectives))
+    return paid
 
 
 def _limit(name: str, limits: Mapping[str, float]) -> float | None:

@@ -171,7 +171,7 @@ class Coordinator:
         assert self.repeats is not None  # noqa: S101 - nothing else repeats
         self.repeats.add(job.number, job.repeat, outcome)
         self.found = Found(self.sweep, self.trained, self.trained)
-        self.log.log_study({"study/hypervolume": self.found.covered}, self._done())
+        self._log_found()
         self._show("ended", job, state=outcome.state, metrics=outcome.metrics)
 
     def _new(self) -> Sequence[TrialConfig] | None:
@@ -297,7 +297,17 @@ class Coordinator:
         before = self.found.covered
         self.found.add(row, self.trained)
         if self.found.covered != before:
-            self.log.log_study({"study/hypervolume": self.found.covered}, self._done())
+            self._log_found()
+
+    def _log_found(self) -> None:
+        """Write how much the front covers, and what the trials that are left may add to it."""
+        assert self.found is not None  # noqa: S101 - the callers have it
+        done, total = self._done(), self.sampler.total
+        figures = {
+            "study/hypervolume": self.found.covered,
+            "study/expected_gain": self.found.next_gain * max(total - done, 0),
+        }
+        self.log.log_study(figures, done)
 
     def _lay_aside(self, job: Job) -> None:
         """Keep a trial that may go on later."""
@@ -325,7 +335,8 @@ class Coordinator:
         objective = self.sweep.objectives[0].name
         event = Event(kind, job.name, done, total, epochs=epochs, objective=objective)
         if self.found is not None and self.found.covered:
-            event = dataclasses.replace(event, covered=self.found.covered)
+            gain = self.found.next_gain * (total - done) if done < total else None
+            event = dataclasses.replace(event, covered=self.found.covered, gain=gain)
         self.observe(dataclasses.replace(event, seconds_left=left, **details))
 
     # The end --------------------------------------------------------------------------------

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgebench.record import Row, front
-from edgebench.report import covered
+from edgebench.record import Row, State, front
+from edgebench.report import covered, next_gain
 from edgebench.space import Sweep
+
+TRAINED = (State.FINISHED, State.PRUNED)
 
 
 class Found:
@@ -14,6 +16,7 @@ class Found:
 
     Attributes:
         covered: The share of what could be sought that the front covers, 0..1.
+        next_gain: What one more trial may be expected to add to it.
         enough: Whether the last trials gained less than ``stop_when`` asks for.
     """
 
@@ -21,14 +24,16 @@ class Found:
         self._objectives = sweep.objectives
         self._limits = sweep.budget.limits if sweep.budget else None
         self._stop_when = sweep.stop_when
-        self._members = front(rows, sweep.objectives)
+        self._members, self._behind = self._fronts(rows)
+        self._count = sum(row.state in TRAINED for row in rows)
         self._costliest = [self._most(goal.name, rows) for goal in sweep.objectives]
         self._judge(trained)
 
     def add(self, row: Row, trained: Sequence[Row]) -> None:
         """Take a trial that ended; ``trained`` are all that did, where ``stop_when`` is asked."""
+        self._count += row.state in TRAINED
         if row.feasible:
-            self._members = front([*self._members, row], self._objectives)
+            self._members, self._behind = self._fronts([*self._members, *self._behind, row])
             for place, goal in enumerate(self._objectives):
                 self._costliest[place] = self._most(goal.name, [*self._costliest[place], row])
         self._judge(trained)
@@ -36,12 +41,20 @@ class Found:
     def _judge(self, trained: Sequence[Row]) -> None:
         among = [row for rows in self._costliest for row in rows]
         self.covered = covered(self._members, self._objectives, self._limits, among)
+        near = [*self._members, *self._behind]
+        self.next_gain = next_gain(near, self._objectives, self._limits, self._count, among)
         self.enough = False
         asked = self._stop_when
         if asked is not None and len(trained) > asked.trials and self.covered:
             earlier = trained[: -asked.trials]
             before = covered(earlier, self._objectives, self._limits, among)
             self.enough = self.covered - before < asked.hypervolume_gain * self.covered
+
+    def _fronts(self, rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+        """Return the front, and the front of the others: what a member's leaving could bring up."""
+        members = front(rows, self._objectives)
+        seen = {id(row) for row in members}
+        return members, front([row for row in rows if id(row) not in seen], self._objectives)
 
     def _most(self, name: str, rows: Sequence[Row]) -> list[Row]:
         """Return the feasible row that has most of a figure, if there is any."""

@@ -17,7 +17,8 @@ class Event:
 
     ``done`` of ``total`` runs are finished; ``seconds_left`` is an estimate or None. ``objective``
     is the metric that the study seeks first. ``covered`` is the share of what could be sought that
-    the front covers, or None where it has no member.
+    the front covers, ``gain`` what the runs that are left may add to it; None where it has no
+    member.
     """
 
     kind: Literal["started", "epoch", "paused", "ended"]
@@ -32,6 +33,7 @@ class Event:
     seconds_left: float | None = None
     objective: str = "val/accuracy_best"
     covered: float | None = None
+    gain: float | None = None
 
 
 Observer = Callable[[Event], None]

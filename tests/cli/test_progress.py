@@ -82,11 +82,15 @@ def test_a_log_has_a_line_for_each_trial_and_few_for_epochs(
         monkeypatch.setattr(_progress, "LINES_EVERY", 0.0)
         observe(epoch)
         observe(ended(0.8526, seconds_left=30.0))
+        observe(ended(0.8526, covered=0.5324, gain=0.0031))
+        observe(ended(0.8526, covered=0.5324))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
         "trial-0007 epoch 1/4 validation accuracy 50.00 %",
         "[3/10] trial-0007 accuracy int8 85.26 % in 12 s, about 30 s left",
+        "[3/10] trial-0007 accuracy int8 85.26 % in 12 s, hypervolume 53.24 % (may gain 0.31)",
+        "[3/10] trial-0007 accuracy int8 85.26 % in 12 s, hypervolume 53.24 %",
     ]
 
 
@@ -119,6 +123,7 @@ def test_a_terminal_shows_bars_that_fit_it(
     with shown(quiet=False) as observe:
         observe(Event("started", "trial-0007", 2, 10, epochs=4))
         observe(ended(0.8526))
+        observe(ended(0.8526, covered=0.5324, gain=0.0031))
         more = {"objective": "val/accuracy_int8", "seconds_left": 754.0}
         for number in (8, 9):  # the second is drawn beside the time that is left
             name = f"trial-{number:04}-gap-w32-b2-l0.00123" + "-h4000" * (columns > 80) * 2
@@ -126,7 +131,9 @@ def test_a_terminal_shows_bars_that_fit_it(
     lines = terminal.getvalue().replace("\r", "\n").splitlines()
     drawn = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in lines]
     plain = [line.rstrip() for line in drawn]
-    assert "trial-0007 accuracy int8 85.26 % in 12 s" in plain
+    said = "trial-0007 accuracy int8 85.26 % in 12 s"
+    assert said in plain
+    assert f"{said}, hypervolume 53.24 % (may gain 0.31)" in plain
     assert max(map(len, plain)) <= columns
     bars = [line for line in drawn if "━" in line]
     assert max(map(len, bars)) <= columns - len("^C")  # which would wrap and repeat a row

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stopwatch import at_most
 
 from edgebench.record import Objective, Row, State
-from edgebench.report.front import best, covered, front, hypervolume, progress
+from edgebench.report.front import best, covered, front, hypervolume, next_gain, progress
 
 GOALS = (
     Objective("val/accuracy_best", "maximize"),
@@ -173,3 +173,30 @@ def test_what_the_front_covers_is_a_share_of_the_box_below_the_budget() -> None:
     assert covered(rows[:1], goals, None, among=rows) == pytest.approx(0.5 * (1 - 20 / 66))
     assert covered(rows, goals[:1], None) == pytest.approx(0.8)
     assert covered([], goals, None) == 0.0
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_a_further_trial_adds_what_the_last_one_did_in_the_mean_of_all_orders(axes: int) -> None:
+    """By trying all orders of five trials; two are equal, one lies outside the limits."""
+    goals = (
+        Objective("val/accuracy_best", "maximize"),
+        Objective("footprint/rom_bytes", "minimize"),
+        Objective("footprint/ram_bytes", "minimize"),
+    )[:axes]
+    points = [(0.5, 20, 40), (0.8, 60, 30), (0.4, 50, 70), (0.8, 60, 30), (0.9, 120, 10)]
+    rows = [
+        Row(
+            n, "", "", State.FINISHED, None, {}, {g.name: v for g, v in zip(goals, p, strict=False)}
+        )
+        for n, p in enumerate(points)
+    ]
+    limits = {"rom_bytes": 100, "ram_bytes": 100}
+    added = [
+        covered(order, goals, limits) - covered(order[:-1], goals, limits)
+        for order in itertools.permutations(rows)
+    ]
+    mean = sum(added) / len(added)
+    assert mean > 0
+    assert next_gain(rows, goals, limits, trained=5) == pytest.approx(mean)
+    assert next_gain(rows, goals, limits, trained=10) == pytest.approx(mean / 2)
+    assert next_gain([], goals, limits, trained=0) == 0.0
