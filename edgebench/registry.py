@@ -15,6 +15,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from edgebench.errors import EdgebenchError, nearest, shown, unknown
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+UNIONS = (typing.Union, types.UnionType)
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -249,7 +251,9 @@ class Option:
         if self.registry is not None:
             return tuple(self.registry)
         bare = typing.get_args(self.type)[0] if self.type_metadata else self.type
-        return typing.get_args(bare) if typing.get_origin(bare) is typing.Literal else ()
+        parts = typing.get_args(bare) if typing.get_origin(bare) in UNIONS else (bare,)
+        literals = [one for one in parts if typing.get_origin(one) is typing.Literal]
+        return tuple(value for one in literals for value in typing.get_args(one))
 
 
 @functools.lru_cache(maxsize=512)

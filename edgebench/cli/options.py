@@ -27,10 +27,27 @@ FIGURES, FILE, METRICS = "figures", "file", "metrics"
 def command(*, section: str | None, format_: str) -> None:
     """List the axes that `parameters` of a sweep file may have, those of one SECTION if named.
 
+    Of the other SECTIONs, file lists the keys of a sweep file, metrics what it may seek, and
+    figures what each kind of figure may be told.
+
     An option that belongs to a choice, as train.momentum does to train.optimizer: sgd, exists
-    where that choice is made. Of the other SECTIONs, file lists the keys of a sweep file, metrics
-    what it may seek, and figures what each kind of figure may be told.
-    """
+    where that choice is made. Where others are tried too, the file says so by when, as here:
+
+    \b
+      name: seeds
+      dataset: digits
+      method: grid
+      metrics: [{name: val/accuracy_best, goal: maximize}]
+      parameters:
+        model.family: lenet5
+        train.epochs: {values: [1, 2, 4]}
+        train.seed: {values: [0, 1]}
+        train.optimizer: {values: [sgd, adamw]}
+        train.momentum: {value: 0.9, when: {train.optimizer: sgd}}
+      figures:
+        - {name: epochs, kind: line, x: train.epochs, y: val/accuracy_best,
+           by: train.optimizer, title: Two optimizers over the epochs}
+    """  # noqa: D301 - the escape is click's mark of lines that stay as they are
     from edgebench.cli._listing import width
     from edgebench.errors import EdgebenchError, unknown
     from edgebench.report import render
@@ -47,6 +64,8 @@ def command(*, section: str | None, format_: str) -> None:
         click.echo(json.dumps(rows, indent=2))
     else:
         click.echo(render([_flat(row) for row in rows], format_, width=width()), nl=False)
+    if section is None and format_ == "table":
+        click.echo(f"also: edgebench options {' | '.join(others)} | --help", err=True)
 
 
 def file_keys() -> Iterator[dict[str, Any]]:
@@ -97,12 +116,13 @@ def figure_options() -> Iterator[dict[str, Any]]:
     from edgebench.cli._listing import MUST, about_option, default_of, type_of
     from edgebench.metrics import METRICS as TABLE
     from edgebench.registry import options
-    from edgebench.report import FIGURE_KINDS, Names
+    from edgebench.report import FIGURE_KINDS, FIGURE_OPTIONS, Names
     from edgebench.space import FIGURE_KEYS
 
     kinds = list(FIGURE_KINDS)
     for name, said in FIGURE_KEYS.items():
-        yield {"axis": f"{FIGURES}.{name}", "type": "choice" if name == "kind" else "text",
+        kind = {"kind": "choice", "where": "mapping"}.get(name, "text")
+        yield {"axis": f"{FIGURES}.{name}", "type": kind,
                "choices": kinds if name == "kind" else [], "bounds": "",
                "default": MUST if name in ("name", "kind") else "",
                "of": {f"{FIGURES}.kind": kinds}, "about": said}  # fmt: skip
@@ -117,7 +137,7 @@ def figure_options() -> Iterator[dict[str, Any]]:
                 "bounds": option.bounds,
                 "default": default_of(option),
                 "of": {f"{FIGURES}.kind": [kind]},
-                "about": about_option(draw, option.name),
+                "about": FIGURE_OPTIONS.get(option.name) or about_option(draw, option.name),
             }
 
 

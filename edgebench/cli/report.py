@@ -156,28 +156,37 @@ def _write_all(
     from edgebench.report import figures
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("report.md", "trials.csv", "study.json", "study.html"):
+    for name in ("trials.csv", "study.json", "study.html"):
         _save(folder / name, content(SUFFIXES[Path(name).suffix]))
+    stems = []
     for stem, figure in figures(record, boards):
         figure.savefig(folder / f"{stem}.png")
         click.echo(f"wrote {folder / stem}.png", err=True)
-    _write_asked(record, folder)
+        stems.append(stem)
+    pictures = [f"![{stem}]({stem}.png)" for stem in [*_write_asked(record, folder), *stems]]
+    text = content(SUFFIXES[".md"])
+    _save(folder / "report.md", "\n\n".join([text.rstrip(), "## Figures", *pictures]) + "\n")
 
 
-def _write_asked(record: StudyRecord, folder: Path) -> None:
-    """Write the figures of the sweep file, each as PNG and SVG with its numbers as CSV."""
+def _write_asked(record: StudyRecord, folder: Path) -> list[str]:
+    """Write the figures of the sweep file, each as PNG and SVG with its numbers as CSV.
+
+    Returns:
+        The names of those that have something to draw.
+    """
     from edgebench.report import asked_figures, render
 
-    drawn = set()
+    drawn: list[str] = []
     for name, picture in asked_figures(record):
         for suffix in ("png", "svg"):
             picture.figure.savefig(folder / f"{name}.{suffix}")
             click.echo(f"wrote {folder / name}.{suffix}", err=True)
         _save(folder / f"{name}.csv", render(list(picture.rows), "csv"))
-        drawn.add(name)
+        drawn.append(name)
     for figure in record.figures:
         if figure.name not in drawn:
             click.echo(f"{figure.name}: nothing to draw yet", err=True)
+    return drawn
 
 
 def _save(path: Path, content: str) -> None:

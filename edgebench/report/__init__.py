@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.record import StudyRecord
-from edgebench.report.asked import FIGURE_KINDS, Names, Picture, asked_figures
+from edgebench.report.asked import FIGURE_KINDS, FIGURE_OPTIONS, Names, Picture, asked_figures
 from edgebench.report.boards import Board, fit_matrix, redeploy, refit
 from edgebench.report.document import document, notes, table_one
 from edgebench.report.finals import TEST, VALIDATION, Finals, Member, finals_document
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIGURE_KINDS",
+    "FIGURE_OPTIONS",
     "TEST",
     "T_95",
     "VALIDATION",

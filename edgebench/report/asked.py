@@ -40,6 +40,14 @@ Log = Literal["none", "x", "y", "xy"]
 """Which axes are logarithmic."""
 Epoch = Literal["last", "best"]
 """Which epoch's value of a metric that every epoch has."""
+FIGURE_OPTIONS = {
+    "by": "An axis or a list of them, variant too: a group for each of its values, to which runs "
+    "belong whatever else they differ in (where: {AXIS: VALUE} takes some of them)",
+    "log": "Which axes of the picture are logarithmic",
+    "epoch": "Of a metric that each epoch has, as train/loss: the value of the last epoch, or the "
+    "best of all; other metrics have one value",
+}
+"""Options that several kinds of figure have alike, and what each is for."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ def written(value: Scalar | None) -> str:
 
 def legend_title(axes: Sequence[str], note: str = "") -> str:
     """Return what stands over a legend: the axes that the groups differ in, and a note."""
-    return "; ".join(part for part in (", ".join(axes), note) if part)
+    short = ", ".join(axis.rpartition(".")[2].replace("_", " ") for axis in axes)
+    return "; ".join(part for part in (short, note) if part)
 
 
 def value_of(row: Row, name: str, epoch: str = "last") -> float | None:
@@ -91,7 +92,7 @@ def averaged(record: StudyRecord, shown: Sequence[str]) -> str:
                     within[axis] = None
     if not within:
         return ""
-    return f"means of up to {most} runs, over {', '.join(within)}; bars: 95 % interval"
+    return f"means of up to {most} runs, over {', '.join(within)}; bars: Student's 95 % interval"
 
 
 def series_of(row: Row, name: str) -> tuple[list[float], list[float]]:

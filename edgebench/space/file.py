@@ -49,9 +49,10 @@ PARTS = {
     "budget": "{target: BOARD, dtype: float32 or int8}, or limits by figure, as rom_bytes: 100000; "
     "runtime: CONVENTION measures by another than st",
     "parameters": "The axes: a value, {values: [...]}, {min, max, q} or {distribution, min, max}, "
-    f"a distribution being one of {', '.join(get_args(Distribution))}; when: {{AXIS: VALUE}} makes "
-    "one conditional",
-    "variants": "Named changes of several parameters: {NAME: {AXIS: VALUE}}",
+    f"a distribution being one of {', '.join(get_args(Distribution))}; when: {{AXIS: VALUE or "
+    "VALUES} sets one only where the others have these values, elsewhere it has its default",
+    "variants": "Named changes of several parameters, tried beside each other: {NAME: {AXIS: "
+    "VALUE}}; figures group by variant",
     "figures": "Pictures of the study: a list; see 'options figures'",
     "export": "{int8: true} also makes and measures the int8 model of each trial",
     "stop_when": f"When enough was found: {EXAMPLE}",
@@ -69,7 +70,8 @@ class Header:
         method: What draws the candidates: by default edgebench where one accuracy is sought and
             else only footprints, and else tpe; grid takes them all, in the order of the file.
         run_cap: How many trials are trained; a finite space may go without.
-        seed: Of the sampler and of the split; train.seed is a training's own.
+        seed: Of the sampler and of the split; train.seed is a training's own, and an axis like any
+            other: {values: [0, 1, 2]} trains each candidate three times.
         early_stop: The rule that stops a trial between epochs: by default none in a grid, or where
             all are tested, and else front.
         analysis: What is looked at while a trial trains, and recorded.

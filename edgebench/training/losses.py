@@ -24,7 +24,9 @@ LOSSES: Registry[Loss] = Registry("loss")
 def cross_entropy(
     logits: Tensor, labels: Tensor, *, label_smoothing: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
 ) -> Tensor:
-    """Compute -log softmax at the label; ``label_smoothing`` is spread over all classes.
+    """Compute -log softmax at the label.
+
+    ``label_smoothing`` is spread over all classes while training, and left out in validation.
 
     Source of the smoothing: Szegedy et al., Rethinking the Inception Architecture, 2016.
     """

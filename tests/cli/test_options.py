@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import textwrap
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,7 @@ from edgebench.search import EARLY_STOPPING
 from edgebench.space import SECTIONS, build
 from edgebench.space.schema import axis_names
 from edgebench.training import OPTIMIZERS
+from edgebench.yaml12 import parse
 
 
 def run(*words: str) -> Result:
@@ -230,3 +232,35 @@ def test_the_metrics_that_are_listed_may_be_sought() -> None:
         if row["axis"] in ("footprint/latency_ms", "footprint/latency_upper_ms"):
             continue  # no float network has an estimate of its time
         assert build(content).objectives[0].name == row["axis"]
+
+
+def test_the_help_shows_a_whole_file_that_is_valid() -> None:
+    """Read out of the help as it is shown; every kind of thing in it is what the file means."""
+    shown = run("--help").stdout
+    lines = shown[shown.index("    name: seeds") : shown.index("Options:")]
+    sweep = build(parse(textwrap.dedent(lines), "help"))
+    assert [axis.when for axis in sweep.axes if axis.when] == [{"train.optimizer": ("sgd",)}]
+    assert [figure.name for figure in sweep.figures] == ["epochs"]
+    configurations = sweep.configurations()
+    assert configurations is not None
+    assert len(list(configurations)) == 12
+
+
+def test_every_option_of_a_figure_is_explained() -> None:
+    """No empty cell: what nobody explains is guessed."""
+    assert [row["axis"] for row in axes("figures") if not row["about"]] == []
+    assert [row["axis"] for row in axes("file") if not row["about"]] == []
+
+
+def test_the_other_lists_are_named_below_the_axes() -> None:
+    """Beside the table, where a pipe does not meet it."""
+    said = "also: edgebench options file | metrics | figures | --help\n"
+    assert run().stderr == said
+    assert run("train").stderr == run("--format", "csv").stderr == ""
+
+
+def test_an_optional_choice_is_a_choice() -> None:
+    """As the method of a sweep file, which has a default of its own."""
+    [method] = [row for row in axes("file") if row["axis"] == "method"]
+    assert (method["type"], method["default"]) == ("choice", None)
+    assert set(method["choices"]) == {"tpe", "gp", "nsga2", "random", "grid", "edgebench"}

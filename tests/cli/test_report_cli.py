@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,11 @@ def test_a_directory_gets_everything(
         "accuracy-ram.png", "accuracy-macc.png", "learning-curves.png", "hypervolume.png",
     }  # fmt: skip
     assert "goes without a picture of its filters" in caplog.text
+    written = (tmp_path / "new" / "report.md").read_text(encoding="utf-8")
+    _, heading, pictures = written.partition("## Figures")
+    assert heading
+    shown = re.findall(r"!\[.*\]\((.*)\)", pictures)
+    assert set(shown) == {name for name in made if name.endswith(".png")}
 
 
 def test_a_directory_gets_the_figures_that_the_sweep_file_asks_for(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_line_averages_the_seeds_with_students_interval(record: StudyRecord) -
     assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "init scale")
     assert [row["model.init_scale"] for row in picture.rows[:2]] == [0.01, 0.1]  # in order
     said = picture.figure.legends[0].get_title().get_text()
-    assert said == "model.norm; means of up to 2 runs, over train.seed; bars: 95 % interval"
+    assert said == "norm; means of up to 2 runs, over train.seed; bars: Student's 95 % interval"
 
 
 def test_a_line_over_texts_and_the_best_epoch(record: StudyRecord) -> None:
@@ -154,7 +154,7 @@ def test_a_band_is_least_and_greatest_over_the_runs(record: StudyRecord) -> None
     assert ("none", 2, 2.0, 4.0) in spans
     assert ("batch", 2, 2.0, 3.0) in spans
     said = picture.figure.legends[0].get_title().get_text()
-    assert said == "model.norm; batch narrower than none at 33 % of 3 steps"
+    assert said == "norm; batch narrower than none at 33 % of 3 steps"
 
 
 def test_a_band_between_two_series_of_a_run(record: StudyRecord) -> None:

@@ -34,10 +34,11 @@ def curves(
     log: Log = "none",
     smooth: Annotated[int, Ge(1)] = 1,
 ) -> Picture | None:
-    """Draw ``y`` over the epochs, or over the steps for ``ANALYSIS.SERIES``; a line a group.
+    """Draw curves over the epochs or the steps: how a training went.
 
-    Several series stand side by side. The runs of a group are averaged, with Student's 95 %
-    interval as a shade. ``smooth`` is the number of values of a moving mean.
+    Each series of ``y``, one or a list, has a panel: a metric over the epochs, ``ANALYSIS.SERIES``
+    over the steps, the runs of a group averaged, with Student's 95 % interval as a shade.
+    ``smooth`` is the number of values of a moving mean.
     """
     axes, series = listed(by), listed(y)
     groups = grouped(record, axes)

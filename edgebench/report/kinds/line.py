@@ -33,10 +33,11 @@ def line(
     log: Log = "none",
     epoch: Epoch = "last",
 ) -> Picture | None:
-    """Draw ``y`` over the axis ``x``, a line for each value of ``by``.
+    """Draw metrics over an axis of the sweep, a line for each group.
 
-    Several metrics stand side by side. Runs that differ in other axes, as in ``train.seed``, are
-    averaged, with Student's 95 % interval. Texts stand at equal distances.
+    Each metric of ``y``, one or a list, has a panel, over the axis ``x``, runs that differ in
+    others, as in ``train.seed``, averaged, with Student's 95 % interval as bars. Texts stand at
+    equal distances.
     """
     axes, metrics = listed(by), listed(y)
     cells = grouped(record, [*axes, x])
