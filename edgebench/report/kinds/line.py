@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from matplotlib.axes import Axes as Panel
 
@@ -20,6 +21,9 @@ from edgebench.report.grouping import (
     written,
 )
 from edgebench.report.means import Mean
+
+LEAST_GAP = 0.08
+"""Of an axis's length, between two ticks that stand at the values tried."""
 
 
 @FIGURE_KINDS.register
@@ -118,4 +122,12 @@ def _scales(panel: Panel, places: dict[Scalar | None, float], log: Log) -> None:
         )  # fmt: skip
     elif "x" in log and min(places.values()) > 0:
         logarithmic(panel, "x")
+    elif _apart(sorted(places.values())):  # where they were measured, not round numbers between
+        panel.set_xticks(list(places.values()))
     logarithmic(panel, log.replace("x", ""))
+
+
+def _apart(values: Sequence[float]) -> bool:
+    """Tell whether each value has room for its number below it."""
+    gaps = [high - low for low, high in pairwise(values)]
+    return len(values) > 1 and min(gaps) >= LEAST_GAP * (values[-1] - values[0])
