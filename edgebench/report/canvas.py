@@ -82,9 +82,12 @@ def panels(
 
 
 def style(index: int) -> tuple[str, str, str]:
-    """Return colour, mark and dash of the group at ``index``; groups beyond seven change dashes."""
+    """Return colour, mark and dash of the group at ``index``.
+
+    Of as many groups as there are colours times marks no two have both alike.
+    """
     turn = index // len(COLOURS) + index % len(COLOURS)
-    return COLOURS[index % len(COLOURS)], MARKS[index % len(MARKS)], DASHES[turn % len(DASHES)]
+    return COLOURS[index % len(COLOURS)], MARKS[turn % len(MARKS)], DASHES[turn % len(DASHES)]
 
 
 def metric_axis(axes: Axes, name: str, which: Literal["x", "y"] = "y") -> None:

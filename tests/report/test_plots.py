@@ -13,7 +13,7 @@ from report_studies import pruned, quantized, reference, synthetic
 
 from edgebench.record import Objective, StudyRecord
 from edgebench.report import Board, filters_png
-from edgebench.report.canvas import canvas, logarithmic
+from edgebench.report.canvas import COLOURS, MARKS, canvas, logarithmic, style
 from edgebench.report.front import front, progress
 from edgebench.report.plots import (
     COLOURS,
@@ -225,3 +225,10 @@ def test_filters_stand_side_by_side_each_stretched_to_its_own_range() -> None:
     shown = pixels(colour)
     assert shown[5, 45].tolist() == [0, 0, 255]
     assert shown[5, 5].tolist() == [0, 0, 0]
+
+
+def test_no_two_groups_of_a_picture_look_alike() -> None:
+    """Colour and mark together, as a scatter has no dashes; as many as there are pairs."""
+    count = len(COLOURS) * len(MARKS)
+    assert len({style(index)[:2] for index in range(count)}) == count
+    assert len({colour for colour, _, _ in map(style, range(len(COLOURS)))}) == len(COLOURS)
