@@ -16,7 +16,6 @@ from edgebench.report import Board, filters_png
 from edgebench.report.canvas import COLOURS, MARKS, canvas, logarithmic, style
 from edgebench.report.front import front, progress
 from edgebench.report.plots import (
-    COLOURS,
     confusion_matrix,
     figures,
     first_filters,
