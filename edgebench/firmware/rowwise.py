@@ -9,15 +9,20 @@ from edgebench.firmware.layer import Layer
 
 @dataclass(frozen=True)
 class Rowwise:
-    """How many elements a step writes, and the statements that move the pointers to them."""
+    """How many elements a step writes, and the statements that move the pointers to them.
+
+    ``closing`` moves the result's back, for the activations that are fused behind the loop.
+    """
 
     count: int
     opening: str
+    closing: str = ""
 
     def loop(self, *statements: str) -> str:
         """Return the loop over the elements, ``i`` counting them."""
         inside = "\n".join(f"    {line}" for line in statements)
-        return f"{self.opening}for (int i = 0; i < {self.count}; ++i) {{\n{inside}\n}}"
+        loop = f"for (int i = 0; i < {self.count}; ++i) {{\n{inside}\n}}"
+        return f"{self.opening}{loop}{self.closing}"
 
 
 def rowwise(layer: Layer) -> Rowwise:
@@ -28,6 +33,8 @@ def rowwise(layer: Layer) -> Rowwise:
     height = layer.plan.network.height(layer.stage.target)
     count = total // height
     moves = [(layer.pointer(name), layer.row(name, "step", count)) for name in layer.names]
-    moves.append(("y", layer.row(layer.stage.target, "step", count)))
+    result = layer.row(layer.stage.target, "step", count)
+    moves.append(("y", result))
     opening = "".join(f"{pointer} += {far};\n" for pointer, far in moves if far != "0")
-    return Rowwise(count, opening)
+    back = f"\ny -= {result};" if layer.stage.fused and result != "0" else ""
+    return Rowwise(count, opening, back)

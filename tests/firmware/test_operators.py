@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx_graphs import Sketchpad
 from programs import allowed, drawn, expected, images_for, outputs, quantized, written
+from random_networks import differs
 
 from edgebench.errors import CheckFailed, EdgebenchError
 from edgebench.firmware import GENERATORS, fitting_plan, output_step
@@ -232,3 +233,27 @@ def test_the_plan_with_the_least_work_that_fits() -> None:
     assert fitting_plan(found, layerwise) == "layerwise"
     assert fitting_plan(found, layerwise - 1) == "streaming"
     assert fitting_plan(found, None) == "streaming"
+
+
+@pytest.mark.parametrize("plan", ["layerwise", "streaming"])
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+@pytest.mark.parametrize("op", ["LeakyRelu", "HardSwish", "Sigmoid", "Relu"])
+def test_an_activation_behind_a_sum_of_rows(op: str, int8: bool, plan: str) -> None:
+    """It reads the row that the sum wrote, and no byte beyond it."""
+
+    def write(pad: Sketchpad) -> str:
+        value = pad.conv("input", 3, 3, pads=[1, 1, 1, 1])
+        value = pad.add(op, [pad.add("Add", [value, "input"])])
+        return pad.dense(pad.add("Flatten", [value]), 4, 3 * 5 * 6)
+
+    model = drawn(write, shape=("N", 3, 5, 6))
+    model = quantized(model) if int8 else model
+    program, images = written(model, plan), images_for(model, 4)
+    apart = np.abs(outputs(program, images) - expected(model, images))
+    assert apart.max() <= (allowed(program, model, images) if int8 else 1e-4)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_network_drawn_at_random(seed: int) -> None:
+    """Each seed another one; `benchmarks/attacks/firmware_graphs.py` tries hundreds."""
+    differs(seed)
