@@ -83,7 +83,7 @@ def packed(weights: Array, block: int) -> Array:
     results, inputs = weights.shape
     blocks = weights.reshape(results // block, block, inputs)
     whole = inputs // 4 * 4
-    parts = blocks[..., :whole].reshape(-1, block, whole // 4, 4).transpose(0, 2, 1, 3)
+    parts = blocks[..., :whole].reshape(len(blocks), block, whole // 4, 4).transpose(0, 2, 1, 3)
     rest = blocks[..., whole:].transpose(0, 2, 1)
     joined = [parts.reshape(len(blocks), -1), rest.reshape(len(blocks), -1)]
     return np.concatenate(joined, axis=1).reshape(-1)

@@ -289,15 +289,14 @@ def _chain(program: Program, group: Group) -> list[str]:
         f"{rows} of {program.plan.network.height(name)}" for name, rows in group.rings.items()
     )
     counters = ", ".join(f"done_{number} = 0" for number in range(group.first, group.last))
-    window = stages[group.last - 1].window
-    last = window.steps if window is not None else 1
+    goals = [f"done_{number} < {_steps(program, number)}" for number in group.ends]
     lines = [
         f"    {{   /* a chain, row by row; rows kept of its tensors: {rings or 'all'} */",
         f"        int {counters};",
-        f"        while (done_{group.last - 1} < {last}) {{",
+        f"        while ({' || '.join(goals)}) {{",
     ]
     for number in range(group.last - 1, group.first - 1, -1):
-        conditions = _conditions(program, number, made)
+        conditions = _conditions(program, number, made, alone=group.ends == (number,))
         opening = "if" if number == group.last - 1 else "} else if"
         head = f"{opening} ({conditions}) {{"
         if number == group.first:
@@ -308,14 +307,24 @@ def _chain(program: Program, group: Group) -> list[str]:
     return [*lines, "            }", "        }", "    }"]
 
 
-def _conditions(program: Program, number: int, made: Mapping[str, int]) -> str:
-    """Return the C expression that tells whether the rows of a stage's next step are there."""
+def _steps(program: Program, number: int) -> int:
+    """Return the steps of a stage of a chain, each of which writes a row or a part of one."""
+    window = program.plan.network.stages[number].window
+    assert window is not None  # noqa: S101 - a chain is made of stages that have one
+    return window.steps
+
+
+def _conditions(program: Program, number: int, made: Mapping[str, int], *, alone: bool) -> str:
+    """Return the C expression that tells whether the rows of a stage's next step are there.
+
+    ``alone`` says that the loop goes on until this stage is done, and no longer.
+    """
     network = program.plan.network
     stage = network.stages[number]
     window = stage.window
     assert window is not None  # noqa: S101 - a chain is made of stages that have one
     parts = []
-    if number != max(made.values()):
+    if not alone:
         parts.append(f"done_{number} < {window.steps}")
     for name in dict.fromkeys(stage.sources):
         if name not in made:

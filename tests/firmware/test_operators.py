@@ -253,6 +253,40 @@ def test_an_activation_behind_a_sum_of_rows(op: str, int8: bool, plan: str) -> N
     assert apart.max() <= (allowed(program, model, images) if int8 else 1e-4)
 
 
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+def test_a_fork_in_a_chain_is_finished_on_both_sides(int8: bool) -> None:
+    """Both are read behind the chain, to their last rows, wherever the chain ends."""
+
+    def write(pad: Sketchpad) -> str:
+        value = pad.add("Relu", [pad.conv("input", 8, 3, 1)])
+        sides = [pad.conv(value, count, 8, 1) for count in (4, 3)]
+        value = pad.add("Concat", [pad.add("Relu", [sides[0]]), sides[1]], axis=1)
+        value = pad.conv(value, 5, 7, 1)
+        return pad.dense(pad.add("Flatten", [value]), 4, 5 * 60)
+
+    model = drawn(write, shape=("N", 3, 6, 10))
+    model = quantized(model) if int8 else model
+    program, images = written(model, "streaming"), images_for(model, 4)
+    chains = [group for group in program.plan.groups if group.last - group.first > 1]
+    assert any(len(group.ends) > 1 for group in chains)
+    apart = np.abs(outputs(program, images) - expected(model, images))
+    assert apart.max() <= (allowed(program, model, images) if int8 else 1e-4)
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3, 5])
+def test_a_dense_layer_of_few_bytes(inputs: int) -> None:
+    """Fewer than the four that are multiplied at a time, and one more."""
+
+    def write(pad: Sketchpad) -> str:
+        value = pad.add("GlobalAveragePool", [pad.conv("input", inputs, 3, 1)])
+        return pad.dense(pad.add("Flatten", [value]), 6, inputs)
+
+    model = quantized(drawn(write, shape=("N", 3, 5, 6)))
+    program, images = written(model), images_for(model, 4)
+    apart = np.abs(outputs(program, images) - expected(model, images))
+    assert apart.max() <= allowed(program, model, images)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_a_network_drawn_at_random(seed: int) -> None:
     """Each seed another one; `benchmarks/attacks/firmware_graphs.py` tries hundreds."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.footprint.planning import Buffer, Plan, overlapping
-from edgebench.footprint.rows.rings import rings
+from edgebench.footprint.rows.rings import ends, rings
 from edgebench.footprint.rows.stages import Network, network
 from edgebench.profiling import Profile
 
@@ -27,11 +27,15 @@ ALIGNMENT = 4  # bytes: what a float or a sum needs
 
 @dataclass(frozen=True)
 class Group:
-    """Stages ``first`` to ``last`` (excluded), and the rows of the tensors that are rings."""
+    """Stages ``first`` to ``last`` (excluded), and the rows of the tensors that are rings.
+
+    ``ends`` are the stages that must be finished before the next group begins.
+    """
 
     first: int
     last: int
     rings: Mapping[str, int]
+    ends: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ def firmware_plan(profile: Profile, style: str = "streaming") -> FirmwarePlan:
     streams = style == "streaming"
     cuts = _cuts(_Costs(found)) if streams else list(range(len(found.stages) + 1))
     groups = tuple(
-        Group(first, last, _rings(found, first, last)) for first, last in itertools.pairwise(cuts)
+        Group(first, last, _rings(found, first, last), ends(found, first, last))
+        for first, last in itertools.pairwise(cuts)
     )
     return FirmwarePlan(style, found, groups, _arena(found, groups))
 

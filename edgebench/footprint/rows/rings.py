@@ -1,7 +1,8 @@
 """A chain of stages that run row by row: in which order, and how many rows each ring must hold.
 
 The stage nearest to the end that can run does, so that rows are consumed as soon as they are there
-and nothing is computed twice. The firmware follows the same rule, so what is counted here is what
+and nothing is computed twice, until all stages are done that something behind the chain reads. The
+firmware follows the same rule, so what is counted here is what
 it needs.
 """
 
@@ -12,6 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from edgebench.footprint.rows.stages import Network, Stage, Window
 
 
+def ends(network: Network, first: int, last: int) -> tuple[int, ...]:
+    """Return the stages that a chain must finish: its last one, and those that are read behind it.
+
+    Of the others only the rows are computed that some stage of the chain reads.
+    """
+    return tuple(
+        number
+        for number in range(first, last)
+        if number == last - 1 or network.dies[network.stages[number].target] >= last
+    )
+
+
 def rings(network: Network, first: int, last: int) -> dict[str, int]:
     """Return the rows that each tensor inside the chain ``first`` to ``last`` (excluded) needs.
 
@@ -20,7 +33,8 @@ def rings(network: Network, first: int, last: int) -> dict[str, int]:
     chain = network.stages[first:last]
     made = {stage.target: place for place, stage in enumerate(chain)}
     inside = [name for name in made if network.dies[name] < last]
-    return _Run(network, chain, made).sizes(inside)
+    finished = [number - first for number in ends(network, first, last)]
+    return _Run(network, chain, made).sizes(inside, finished)
 
 
 class _Run:
@@ -37,11 +51,11 @@ class _Run:
                 if name in made:
                     self.readers[name].append(place)
 
-    def sizes(self, inside: Iterable[str]) -> dict[str, int]:
-        """Run the chain to its end and return the rows of each tensor that is inside."""
+    def sizes(self, inside: Iterable[str], ends: Sequence[int]) -> dict[str, int]:
+        """Run the chain until ``ends`` are done; return the rows of each tensor inside."""
         widest = dict.fromkeys((name for name in inside if self.readers[name]), 0)
-        nearest = last = len(self.chain) - 1
-        while self.done[last] < _window(self.chain[last]).steps:
+        nearest = len(self.chain) - 1
+        while any(self.done[end] < _window(self.chain[end]).steps for end in ends):
             place = next(one for one in range(nearest, -1, -1) if self._can_run(one))
             name = self.chain[place].target
             if name in widest:
