@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,27 +14,37 @@ import pytest
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
-@functools.cache
-def cluster(cores: int = 1, nodes: int = 2) -> Any:
-    """Return a cluster of a head without cores and of nodes with some each, kept until the end.
+@contextlib.contextmanager
+def open_cluster(cores: int = 1, count: int = 2) -> Iterator[tuple[Any, list[Any]]]:
+    """Run a head without cores and some nodes with ``cores`` each; yield cluster and nodes.
 
-    It is found through RAY_ADDRESS from then on. Skips the test where Ray is not installed.
+    Skips the test where Ray is not installed.
     """
     pytest.importorskip("ray", reason="Ray is not installed (pip install edgebench[cluster])")
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    for _ in range(nodes):
-        made.add_node(num_cpus=cores)
-    made.wait_for_nodes()
+    try:
+        nodes = [made.add_node(num_cpus=cores) for _ in range(count)]
+        made.wait_for_nodes()
+        yield made, nodes
+    finally:
+        made.shutdown()
+
+
+@functools.cache
+def cluster() -> Any:
+    """Return a cluster of two nodes, kept until the end and found through RAY_ADDRESS."""
+    kept = contextlib.ExitStack()
+    made, _ = kept.enter_context(open_cluster())
     os.environ["RAY_ADDRESS"] = made.address
-    atexit.register(_end, made)
+    atexit.register(_end, kept)
     return made
 
 
-def _end(made: Any) -> None:
+def _end(kept: contextlib.ExitStack) -> None:
     import ray
 
     ray.shutdown()
     os.environ.pop("RAY_ADDRESS", None)
-    made.shutdown()
+    kept.close()

@@ -178,7 +178,7 @@ class Ledger(SimpleNamespace):
     def __init__(self) -> None:
         nothing = lambda *_, **__: None  # noqa: E731 - the log's many verbs that say nothing here
         verbs = ("refuse", "log_epoch", "log_deaths", "end_trial", "flush_if_due", "refresh_views",
-                 "pause_trial", "resume_trial")  # fmt: skip
+                 "pause_trial", "resume_trial", "leave")  # fmt: skip
         super().__init__(**dict.fromkeys(verbs, nothing), runs=0)
 
     def begin_trial(self, *_: object) -> str:

@@ -189,7 +189,10 @@ class Coordinator:
             return None
         self.lock.check()
         self.rungs.take(job)
-        self.log.resume_trial(job.run_id)
+        if job.kept:
+            self.log.resume_trial(job.run_id)
+        else:
+            self._anew(job, "what it could have gone on from is gone")
         job.started = time.monotonic() - job.seconds
         self._show("started", job, epoch=len(job.curve))
         return job
@@ -231,13 +234,21 @@ class Coordinator:
     def _begin(self, proposal: Proposal, measured: Gate) -> Job:
         self.lock.check()
         number = self.sampler.begin(proposal, measured.usage)
-        name = self._name(number, proposal.config)
-        facts = self._facts(proposal.config)
-        run_id = self.log.begin_trial(number, proposal.config, facts, name, measured)
-        digest = facts.dataset_digest
-        job = Job(number, proposal.config, measured, name, run_id, digest=digest)
+        job = Job(number, proposal.config, measured, self._name(number, proposal.config), "")
+        self._open(job)
         self._show("started", job)
         return job
+
+    def _open(self, job: Job) -> None:
+        """Give a trial that begins a run of its own."""
+        facts = self._facts(job.config)
+        job.digest = facts.dataset_digest
+        job.run_id = self.log.begin_trial(job.number, job.config, facts, job.name, job.gate)
+
+    def _anew(self, job: Job, reason: str) -> None:
+        """Give a trial that begins anew another run: its epochs would stand twice in the first."""
+        self.log.leave(job.run_id, reason)
+        self._open(job)
 
     def _refuse(self, proposal: Proposal, measured: Gate) -> None:
         """Keep a candidate that is not trained: a row of the study, no run."""
@@ -265,7 +276,10 @@ class Coordinator:
         self._show("epoch", job, epoch=number, metrics=metrics)
 
     def retried(self, job: Job) -> None:
-        """Write that a worker died in this trial."""
+        """Write that a worker died in this trial; where it begins anew it has another run."""
+        if not (job.kept or job.repeat):
+            self.lock.check()
+            self._anew(job, job.deaths[-1])
         self.log.log_deaths(job.run_id, job.deaths)
 
     def ended(self, job: Job, outcome: Outcome) -> None:

@@ -77,7 +77,7 @@ class Trials(Protocol):
         """Take an epoch of a trial, whose reply was sent."""
 
     def retried(self, job: Job) -> None:
-        """Take notice that a worker died and that the trial begins anew on another one."""
+        """Take notice that a worker died; the trial begins anew, or goes on after what is kept."""
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Take what became of a trial."""
@@ -199,8 +199,8 @@ class Dispatcher:
 
     def _stop(self, job: Job) -> str | None:
         """Return why a trial is to be stopped after the epochs that it has, or None."""
-        if self._stopping is None:
-            return None
+        if self._stopping is None or len(job.curve) >= job.config.recipe.epochs:
+            return None  # after the last one it ends by itself
         return self._stopping.judge(job.config, job.gate, job.curve)
 
     def _end(self, job: Job, message: Message) -> None:

@@ -91,8 +91,7 @@ class RunTrial:
         from edgebench.training import Observer, Pause, Standing, Stop
 
         _check_images(self.config, worker, self.digest)
-        tell, replies = worker.tell, self.replies
-        kept = range(1, self.config.recipe.epochs if self.keep else 0)
+        tell, replies, keep = worker.tell, self.replies, self.keep
 
         class Reporter(Observer):
             """Tells each epoch, and stops or pauses where the reply says so."""
@@ -100,7 +99,7 @@ class RunTrial:
             def on_standing(
                 self, number: int, metrics: dict[str, float], standing: Standing
             ) -> Stop | Pause | None:
-                state = standing.packed() if number in kept else None
+                state = standing.packed() if keep else None
                 told = EpochEnded(number, dict(metrics), standing.seconds, state)
                 reply = tell(told, replies)
                 if reply.stop:

@@ -52,18 +52,25 @@ def close_abandoned(client: MlflowClient, uri: str, experiment: Experiment) -> i
 def interrupt(client: MlflowClient, experiment_id: str, run_id: str) -> None:
     """Close a run that was cut off; what it trained will be tried again.
 
-    Models that were logged before the cut belong to no finished trial, and are deleted. The run's
-    kind is no longer ``trial``, so the study's view in MLflow does not list it.
+    Models that were logged before the cut belong to no finished trial, and are deleted.
     """
     mine = f"source_run_id = '{run_id}'"
     for model in client.search_logged_models([experiment_id], mine):
         client.delete_logged_model(model.model_id)
-    reason = "the command was cut off in this run"
+    leave(client, run_id, "the command was cut off in this run")
+
+
+def leave(client: MlflowClient, run_id: str, reason: str) -> None:
+    """Close a run that is not gone on with; this asks nothing, so it can wait in a journal.
+
+    The run's kind is no longer ``trial``, so the study's view in MLflow does not list it.
+    """
     state = State.INTERRUPTED.value
     tags = {runs.STATE: state, runs.REASON: reason}
     runs.write(client, run_id, tags=runs.tags_of(tags))
     client.set_terminated(run_id, runs.STATUS[State.INTERRUPTED])
-    client.set_tag(run_id, runs.KIND, state)  # last: until then it is found and closed again
+    # Last: until then it is found and closed again.
+    runs.write(client, run_id, tags=runs.tags_of({runs.KIND: state}))
 
 
 def _close(client: MlflowClient, run: Run) -> None:

@@ -135,7 +135,7 @@ class TrialLog:
                 kept.last[metric.key] = metric
 
     def log_deaths(self, run_id: str, deaths: Sequence[str]) -> None:
-        """Write that workers died in this trial, which begins anew; its curve does too."""
+        """Write that workers died in this trial, which was given another one."""
         self._write(run_id, tags={runs.DEATHS: "; ".join(deaths)})
 
     def pause_trial(
@@ -247,12 +247,21 @@ class TrialLog:
 
     # What was left --------------------------------------------------------------------------
 
+    def leave(self, run_id: str, reason: str) -> None:
+        """Close the run of a trial that begins anew in another one: MLflow takes no epoch back."""
+        self._write_kept(run_id)
+        closing.leave(self.client, run_id, reason)
+
     def interrupt(self, run_id: str) -> None:
         """Close a run that was cut off, with the epochs it has; it will be tried again."""
+        self._write_kept(run_id)
+        closing.interrupt(self.client, self.experiment_id, run_id)
+
+    def _write_kept(self, run_id: str) -> None:
+        """Write what was kept back of a run for the last time."""
         if run_id in self._kept:
             self._write(run_id)
-        closing.interrupt(self.client, self.experiment_id, run_id)
-        self._kept.pop(run_id, None)
+            del self._kept[run_id]
 
     def close_ended(self, run_id: str) -> Row | None:
         """Set the status of a run whose end was written, and return its row; None for others."""

@@ -115,7 +115,7 @@ class UnderWay:
             observer.restore(remembered)
         torch.set_rng_state(found["random"])
         if self._cuda:
-            torch.cuda.set_rng_state(found["random_cuda"], device)
+            torch.cuda.set_rng_state(found["random_device"], device)
 
     @property
     def _cuda(self) -> bool:

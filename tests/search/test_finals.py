@@ -314,6 +314,32 @@ def _kill_workers(killing: threading.Event, spared: frozenset[int]) -> None:
         time.sleep(0.05)
 
 
+def test_a_final_whose_worker_dies_begins_anew_in_another_run(tried: Tried, tmp_path: Path) -> None:
+    """With the epochs of its own training alone; the first run is closed."""
+    stores = _copy(tried, tmp_path)
+    _forget_openings(FinalsLog(stores.tracking_uri, "try"))
+    study = [experiment_id_of("try", stores.tracking_uri)]
+    client = mlflow.MlflowClient(stores.tracking_uri)
+    before = {run.info.run_id for run in client.search_runs(study)}
+    killed: list[Event] = []
+
+    def kill(event: Event) -> None:
+        if event.kind == "epoch" and not killed:
+            killed.append(event)
+            for child in psutil.Process().children():
+                if "spawn_main" in " ".join(child.cmdline()):
+                    child.kill()
+
+    finals = finalize("try", settings(stores), kill, seeds=3)
+    assert [len(member.finished) for member in finals.members] == [3, 3]
+    added = [run for run in client.search_runs(study) if run.info.run_id not in before]
+    kinds = sorted((run.data.tags["kind"], run.info.status) for run in added)
+    assert kinds == [("final", "FINISHED")] * 2 + [("interrupted", "KILLED")]
+    for run in added:
+        history = client.get_metric_history(run.info.run_id, "val/accuracy")
+        assert [metric.step for metric in history] == [1]
+
+
 def test_workers_that_die_are_failed_finals(tried: Tried, tmp_path: Path) -> None:
     """Where none is left it is a failed check, the test split stays closed; failures repeat."""
     stores = _copy(tried, tmp_path)

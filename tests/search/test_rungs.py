@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import warm_pool  # noqa: F401 - registers the pool
@@ -245,6 +247,45 @@ def test_kill_9_in_a_rung_loses_nothing(stores: Stores) -> None:
         assert sorted(steps) == list(range(1, EPOCHS + 1))
     cut = record.rows[0]
     assert weights(stores, cut) == alone(stores, cut)
+
+
+@pytest.mark.parametrize("cut", ["command", "worker"])
+def test_what_is_cut_off_in_its_export_has_every_epoch_once(stores: Stores, cut: str) -> None:
+    """The state of the last epoch is kept too: nothing is trained again."""
+    told = Counter[str]()
+
+    def observe(event: Event) -> None:
+        told[event.kind] += 1
+        if event.kind == "epoch" and event.epoch == EPOCHS and not told["cut"]:
+            told["cut"] += 1
+            if cut == "command":
+                raise KeyboardInterrupt
+            for child in psutil.Process().children():
+                if "spawn_main" in " ".join(child.cmdline()):
+                    child.kill()
+
+    asked = build(**ASKED | {"run_cap": 1})
+    with pytest.raises(KeyboardInterrupt) if cut == "command" else contextlib.nullcontext():
+        search(asked, where(stores), observe)
+    record = search(asked, where(stores), observe)
+    assert [row.state for row in record.rows] == [State.FINISHED]
+    assert told["epoch"] == EPOCHS
+    assert [sorted(steps) for steps in epochs_of(stores).values()] == [[1, 2, 3, 4]]
+    assert weights(stores, record.rows[0]) == alone(stores, record.rows[0])
+
+
+def test_a_trial_whose_state_is_lost_begins_anew_in_another_run(stores: Stores) -> None:
+    """In the first one its epochs would stand twice; that one is closed."""
+
+    def observe(event: Event) -> None:
+        if event.kind == "paused":
+            for file in stores.folder.glob(".try.paused/*.pt"):
+                file.unlink()
+
+    record = search(build(**ASKED | {"run_cap": 2}), where(stores), observe)
+    assert [row.state for row in record.rows] == [State.FINISHED] * 2
+    assert [sorted(steps) for steps in epochs_of(stores).values()] == [[1, 2, 3, 4]] * 2
+    assert statuses(stores)[1]["KILLED"] >= 1
 
 
 def weights(stores: Stores, row: Row) -> bytes:

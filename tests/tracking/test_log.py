@@ -293,20 +293,26 @@ def test_epochs_are_kept_back_until_they_are_due(
     assert executed == []
 
 
-def test_a_trial_whose_worker_died_says_so(stores: Stores) -> None:
-    """It begins anew in the same run; the curve of the row is the last attempt's."""
+def test_a_trial_whose_worker_died_says_so_in_a_run_of_its_own(stores: Stores) -> None:
+    """MLflow takes no epoch back: the first attempt's run is closed with what it has."""
     log = opened(stores)
-    row = numbered(TRAINED)[0]
+    row, death = numbered(TRAINED)[0], "the worker was ended by signal 9"
+    left = begin(log, row, RECORD)
+    log.leave(left, death)
     run_id = begin(log, row, RECORD)
-    log.log_deaths(run_id, ["the worker was ended by signal 9"])
-    for number in range(1, 6):
-        log.log_epoch(run_id, number, {name: v[number - 1] for name, v in row.curves.items()})
+    log.log_deaths(run_id, [death])
     bare = dataclasses.replace(row, run_id=run_id, curves={}, layers=())
     end(log, bare, row, RECORD)
     [run] = runs_of(log)
-    assert run.data.tags["edgebench.worker_deaths"] == "the worker was ended by signal 9"
+    assert run.data.tags["edgebench.worker_deaths"] == death
     [read] = read_study("study", tracking_uri=stores.tracking_uri, details=True).rows
-    assert read.curves == row.curves
+    assert (read.run_id, read.curves) == (run_id, row.curves)
+    for each in (left, run_id):
+        history = log.client.get_metric_history(each, "val/accuracy")
+        assert [point.step for point in history] == list(range(1, len(history) + 1))
+    gone = log.client.get_run(left)
+    assert (gone.info.status, gone.data.tags["edgebench.reason"]) == ("KILLED", death)
+    assert (gone.data.tags["edgebench.state"], log.run_of(row.trial)) == ("interrupted", run_id)
 
 
 def test_the_cost_of_a_trial_does_not_grow_with_the_record(stores: Stores) -> None:

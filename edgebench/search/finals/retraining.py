@@ -51,11 +51,16 @@ class Retraining:
         facts = self.facts[config.data_key]
         measured = gate(config, None, facts.input_shape, len(facts.classes))
         name = f"final-{row.name.removeprefix('trial-')}-seed{config.seed}"
-        run_id = self.log.begin_final(row.trial, config, facts, name, measured)
-        digest = facts.dataset_digest
-        job = Job(row.trial, config, measured, name, run_id, dataset=self.dataset, digest=digest)
+        job = Job(row.trial, config, measured, name, "", dataset=self.dataset)
+        self._open(job)
         self._show("started", job)
         return job
+
+    def _open(self, job: Job) -> None:
+        """Give a final run that begins its run in MLflow."""
+        facts = self.facts[job.config.data_key]
+        job.digest = facts.dataset_digest
+        job.run_id = self.log.begin_final(job.number, job.config, facts, job.name, job.gate)
 
     def epoch(self, job: Job, number: int, metrics: Mapping[str, float]) -> None:
         """Keep and show an epoch."""
@@ -63,7 +68,9 @@ class Retraining:
         self._show("epoch", job, epoch=number, metrics=metrics)
 
     def retried(self, job: Job) -> None:
-        """Write that a worker died in this run."""
+        """Write that a worker died: the training begins anew, in another run."""
+        self.log.leave(job.run_id, job.deaths[-1])
+        self._open(job)
         self.log.log_deaths(job.run_id, job.deaths)
 
     def ended(self, job: Job, outcome: Outcome) -> None:
