@@ -101,11 +101,10 @@ def computed(
     node: Node, proto: onnx.NodeProto, inputs: list[Value], opsets: Mapping[str, int]
 ) -> Callable[[int], Array]:
     """Return what makes the data of a large constant, by the position of the output."""
-    plain = replace(node, inputs=list(node.inputs))
 
     def make(index: int) -> Array:
         feeds = {one.name: one.real() for one in inputs if one.name}
-        return evaluate(plain, proto, feeds, opsets)[index]
+        return evaluate(node, proto, feeds, opsets)[index]
 
     return make
 

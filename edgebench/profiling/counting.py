@@ -64,7 +64,7 @@ _SHAPED = frozenset({"Slice", "Expand", "Tile", "Clip", "Pow", "Split"})
 def profile_of(graph: Graph) -> Profile:
     """Return the profile of a simplified graph."""
     operators = tuple(_operator(graph, node) for node in graph.nodes)
-    names = {name for node in graph.nodes for name in (*node.outputs, *graph.activations(node))}
+    names = {name for one in operators for name in (*one.outputs, *one.inputs)}
     computed = [name for name in graph.outputs if not graph.is_constant(name)]
     return Profile(
         name=graph.name,
@@ -134,12 +134,12 @@ def _operator(graph: Graph, node: Node) -> Operator:
         constants=_constants(graph, node, kind),
         macs=_macs(graph, node, kind),
         folded=tuple(node.folded),
-        operands=tuple(_operand(graph, node, position) for position in range(len(node.inputs))),
+        operands=tuple(_operand(graph, node, kind, place) for place in range(len(node.inputs))),
         own_pads=node.own_pads,
     )
 
 
-def _operand(graph: Graph, node: Node, position: int) -> Tensor | None:
+def _operand(graph: Graph, node: Node, kind: str, position: int) -> Tensor | None:
     """Return what ``node`` reads at a position, or None where it is left out."""
     name = node.inputs[position]
     if not name:
@@ -147,8 +147,7 @@ def _operand(graph: Graph, node: Node, position: int) -> Tensor | None:
     scale = node.scales.get(position)
     if not graph.is_constant(name):
         return _tensor(graph, name, scale)
-    role = _role(node, kind_of(graph, node), position)
-    return _constant(graph, name, role, scale)
+    return _constant(graph, name, _role(node, kind, position), scale)
 
 
 def _role(node: Node, kind: str, position: int) -> str:

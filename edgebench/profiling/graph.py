@@ -29,7 +29,7 @@ class Scale:
     axis: int | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Value:
     """A tensor of the graph; ``tensor`` is the initializer where it is a stored constant.
 
@@ -92,7 +92,7 @@ def _array_of(tensor: TensorProto) -> Array:
     return array
 
 
-@dataclass
+@dataclass(slots=True)
 class Node:
     """One operator of the graph; ``folded`` names the nodes that were merged into it.
 

@@ -17,10 +17,13 @@ from edgebench.profiling.limits import check_attributes, check_operands, check_s
 TYPE_NAMES = {value: name.lower() for name, value in TensorProto.DataType.items()}
 TYPE_NAMES |= {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64"}
 WINDOWS = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"})
+_SIZED_BY_FIRST = frozenset({"DequantizeLinear", "QuantizeLinear"})
 _SIZED_BY_FLOATS = frozenset({"Range", "Resize", "Upsample"})
 NEWEST = onnx.defs.onnx_opset_version()
 KNOWN = 1_024  # elements of a constant that inference reads: shapes, axes, bounds
 _CODES = {name: code for code, name in TYPE_NAMES.items()}
+Type = tuple[tuple[int, ...], str]
+"""A shape and the name of an element type."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Declared:
     opsets: Mapping[str, int]
     ir_version: int
     types: Mapping[str, onnx.TypeProto]
-    inferred: dict[Hashable, list[onnx.TypeProto | None]] = field(default_factory=dict)
+    inferred: dict[Hashable, list[Type]] = field(default_factory=dict)
     """What was inferred, by all that it follows from: deep networks repeat their operators."""
 
     def version(self, node: Node) -> int:
@@ -61,16 +64,22 @@ def type_name(code: int, what: str) -> str:
 
 def output_types(
     node: Node, proto: onnx.NodeProto, inputs: list[Value], model: Declared
-) -> dict[str, tuple[tuple[int, ...], str]]:
+) -> dict[str, Type]:
     """Return the shape and type of each output of ``node``, the batch read as 1.
 
     Raises:
         EdgebenchError: The inputs do not fit the operator, or a shape can neither be inferred nor
             is declared in the model.
     """
-    found: dict[str, tuple[tuple[int, ...], str]] = {}
-    types = _inferred(node, proto, inputs, model)
-    first = next(name for name in node.outputs if name)
+    known = _known(node, inputs)
+    plain = node.known and not node.rewritten and not known
+    key = _key(node, proto, inputs, model) if plain else None
+    names = [name for name in node.outputs if name]
+    if key is not None and key in model.inferred:
+        return dict(zip(names, model.inferred[key], strict=True))
+    found: dict[str, Type] = {}
+    types = _inferred(node, proto, inputs, known, model)
+    first = names[0]
     for name in node.outputs:
         kind = types.get(name) or model.types.get(name)
         shape = _static(kind, batch_open=name not in types) if kind is not None else None
@@ -83,11 +92,30 @@ def output_types(
             )
         check_shape(f"'{name}'", shape)
         found[name] = (shape, node.result_dtype or _dtype_of(name, kind, inputs))
+    if key is not None and list(found) == names and all(name in types for name in names):
+        model.inferred[key] = list(found.values())
     return found
 
 
+def _known(node: Node, inputs: list[Value]) -> dict[str, TensorProto]:
+    """Return the constants that the shapes of the results may follow from."""
+    if node.op in _SIZED_BY_FIRST:
+        return {}
+    return {
+        value.name: numpy_helper.from_array(array, value.name)
+        for value in inputs
+        if value.constant and value.name and prod(value.shape) <= KNOWN
+        and (value.dtype in ("int64", "int32") or node.op in _SIZED_BY_FLOATS)
+        and (array := value.data()) is not None
+    }  # fmt: skip
+
+
 def _inferred(
-    node: Node, proto: onnx.NodeProto, inputs: list[Value], model: Declared
+    node: Node,
+    proto: onnx.NodeProto,
+    inputs: list[Value],
+    known: dict[str, TensorProto],
+    model: Declared,
 ) -> dict[str, onnx.TypeProto]:
     schema = model.schema(node)
     if schema is None:
@@ -97,17 +125,6 @@ def _inferred(
     check_attributes(node, proto, schema)
     if node.op in WINDOWS:
         check_window(node, inputs)
-    known = {
-        value.name: numpy_helper.from_array(array, value.name)
-        for value in inputs
-        if value.constant and value.name and prod(value.shape) <= KNOWN
-        and (value.dtype in ("int64", "int32") or node.op in _SIZED_BY_FLOATS)
-        and (array := value.data()) is not None
-    }  # fmt: skip
-    key = None if known or node.rewritten else _key(node, proto, inputs, model)
-    if key is not None and key in model.inferred:
-        again = zip(node.outputs, model.inferred[key], strict=True)
-        return {name: kind for name, kind in again if kind is not None}
     types = {value.name: _type_of(value, node) for value in inputs if value.name}
     try:
         inferred: dict[str, onnx.TypeProto] = onnx.shape_inference.infer_node_outputs(
@@ -124,8 +141,6 @@ def _inferred(
             f"the operator '{node.name}' ({node.op}) does not fit its inputs "
             f"{[list(value.shape) for value in inputs if value.name]}: {reason}"
         ) from error
-    if key is not None:
-        model.inferred[key] = [inferred.get(name) for name in node.outputs]
     return inferred
 
 

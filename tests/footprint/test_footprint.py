@@ -310,6 +310,21 @@ def test_the_time_grows_with_the_operators(name: str) -> None:
         measure(found, name)
 
 
+def test_thousands_of_branches_are_planned_in_time() -> None:
+    """2,000 chains that a concatenation joins: most tensors live beside thousands of others."""
+    pad = Sketchpad()
+    ends = []
+    for _ in range(2_000):
+        value = pad.conv("input", 8, 3)
+        for _ in range(3):
+            value = pad.conv(value, 8, 8, kernel=1)
+        ends.append(value)
+    found = profile(pad.model(pad.add("Concat", ends, axis=1)))
+    with at_most(8):
+        measured = measure(found)
+    assert measured.activations_bytes == 2 * 2_000 * 8 * 6 * 6 * 4
+
+
 # Explanations -------------------------------------------------------------------------------------
 
 

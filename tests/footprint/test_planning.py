@@ -17,6 +17,7 @@ from edgebench.footprint.planning import (
     greedy_by_size,
     least_peak,
     overlapping,
+    planners,
     unions,
 )
 
@@ -83,6 +84,23 @@ def test_an_overlap_is_used_only_where_it_is_allowed(
 def test_a_plan_is_the_same_every_time(buffers: list[Buffer]) -> None:
     """The search is seeded: two runs give one plan."""
     assert overlapping(buffers, {}).offsets == overlapping(buffers, {}).offsets
+
+
+@given(lifetimes(), st.data())
+@settings(deadline=None)
+def test_a_tree_over_the_steps_finds_the_same_places(
+    buffers: list[Buffer], data: st.DataObject
+) -> None:
+    """Thousands that live at once are placed by another way to ask what is taken, not elsewhere."""
+    pairs = [(a.name, b.name) for a, b in itertools.permutations(buffers, 2)]
+    drawn = data.draw(st.lists(st.sampled_from(pairs), max_size=12)) if pairs else []
+    overlaps = {pair: data.draw(st.integers(0, 120)) for pair in drawn}
+    plans = []
+    for most in (-1, len(buffers)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(planners, "MOST_MET", most)
+            plans.append((overlapping(buffers, overlaps), greedy_by_size(buffers)))
+    assert plans[0] == plans[1]
 
 
 def test_greedy_by_size_aligns_to_sixteen() -> None:

@@ -6,7 +6,7 @@ kind (an output may grow into the input that it consumes), `greedy_by_size` TFLi
 any schedule could use. Sizes and offsets are bytes; nothing here knows of operators.
 """
 
-from edgebench.footprint.planning.buffers import Buffer, Plan
+from edgebench.footprint.planning.buffers import Buffer, Plan, loads
 from edgebench.footprint.planning.least import Step, least_peak
 from edgebench.footprint.planning.planners import Overlaps, greedy_by_size, overlapping, unions
 
@@ -17,6 +17,7 @@ __all__ = [
     "Step",
     "greedy_by_size",
     "least_peak",
+    "loads",
     "overlapping",
     "unions",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from edgebench.footprint.planning.buffers import Buffer, Plan
+from edgebench.footprint.planning.buffers import Buffer, Plan, loads
+from edgebench.footprint.planning.occupancy import Occupancy
 
 Overlaps = Mapping[tuple[str, str], int]
 """(lower, upper) -> bytes: ``upper`` may begin that far above ``lower`` although both live."""
@@ -15,6 +17,7 @@ Overlaps = Mapping[tuple[str, str], int]
 ALIGNMENT = 4  # bytes; what the vendor's arenas are made of
 EFFORT = 40_000  # buffers placed in all, over every order that is tried
 MOST_TRIES = 1_000
+MOST_MET = 200  # buffers that one meets, up to which looking at each is faster than a tree
 
 
 def aligned(size: int, alignment: int) -> int:
@@ -37,21 +40,26 @@ def overlapping(
     the largest first, the busiest step first, each also with the largest buffer of the busiest
     step as high as ``target`` allows; the best of them is then improved by seeded moves of one
     buffer. The search ends at ``target`` or after a fixed effort, so the plan is the same
-    on every machine.
+    on every machine; of the orders themselves, at the first that no other can better.
     """
     sized = [_aligned(one, alignment) for one in buffers]
-    task = _Task(sized, _neighbours(sized), overlaps, floors or {}, alignment)
+    task = _Task(sized, overlaps, floors or {}, alignment)
     busy = _busiest(sized)
-    orders = [
-        sorted(sized, key=lambda b: (-b.last, b.scratch, -b.first, -b.size)),
-        sorted(sized, key=lambda b: (-b.size, -b.last)),
-        sorted(sized, key=lambda b: (-busy[b.name], -b.last, b.scratch, -b.first)),
-        sorted(sized, key=lambda b: (-busy[b.name], -b.size)),
-        sorted(sized, key=lambda b: (b.first, b.last, -b.size)),
-    ]
-    plans = [(task.placed(order), order) for order in orders]
+    least = min(_least(sized, overlaps), target)
+    plans: list[tuple[Plan, list[Buffer]]] = []
+    for key in (
+        lambda b: (-b.last, b.scratch, -b.first, -b.size),
+        lambda b: (-b.size, -b.last),
+        lambda b: (-busy[b.name], -b.last, b.scratch, -b.first),
+        lambda b: (-busy[b.name], -b.size),
+        lambda b: (b.first, b.last, -b.size),
+    ):
+        order = sorted(sized, key=key)
+        plans.append((task.placed(order), order))
+        if plans[-1][0].peak <= least:
+            return plans[-1][0]
     if min(found.peak for found, _ in plans) > target:
-        plans += [(task.placed(order, _widest(sized, busy), target), order) for order in orders]
+        plans += [(task.placed(order, _widest(sized, busy), target), order) for _, order in plans]
     best, order = min(plans, key=lambda found: found[0].peak)
     shuffle = random.Random(0)  # noqa: S311 - a repeatable search, no secret
     for _ in range(min(EFFORT // (len(sized) + 1), MOST_TRIES)):
@@ -73,7 +81,7 @@ def greedy_by_size(buffers: Sequence[Buffer], alignment: int = 16) -> Plan:
     sized = [_aligned(one, alignment) for one in buffers]
     order = sized[::-1]
     order.sort(key=lambda b: -b.size)
-    return _Task(sized, _neighbours(sized), {}, {}, alignment).placed(order)
+    return _Task(sized, {}, {}, alignment).placed(order)
 
 
 def unions(buffers: Sequence[Buffer]) -> Plan:
@@ -115,13 +123,32 @@ def _neighbours(buffers: Sequence[Buffer]) -> dict[str, list[Buffer]]:
     return found
 
 
+def _tied(buffers: Sequence[Buffer], overlaps: Overlaps) -> dict[str, list[Buffer]]:
+    """Map each buffer to those that it meets and may overlap, or that may overlap it."""
+    named = {one.name: one for one in buffers}
+    found: dict[str, list[Buffer]] = {name: [] for name in named}
+    for pair in {tuple(sorted(pair)) for pair in overlaps}:
+        one, other = (named[name] for name in pair)
+        if one.meets(other):
+            found[one.name].append(other)
+            found[other.name].append(one)
+    return found
+
+
 def _busiest(buffers: Sequence[Buffer]) -> dict[str, int]:
     """Map each buffer to the most bytes that live at any step of its life."""
-    load: dict[int, int] = {}
-    for one in buffers:
-        for step in range(one.first, one.last + 1):
-            load[step] = load.get(step, 0) + one.size
-    return {b.name: max(load[s] for s in range(b.first, b.last + 1)) for b in buffers}
+    load = loads(buffers, {})
+    return {one.name: max(load[one.first + 1 : one.last + 2]) for one in buffers}
+
+
+def _least(buffers: Sequence[Buffer], overlaps: Overlaps) -> int:
+    """Return what no order can do without: the busiest step, its buffers overlapping at most."""
+    sizes = {one.name: one.size for one in buffers}
+    shared = {
+        (lower, upper): min(max(sizes[lower] - distance, 0), sizes[upper])
+        for (lower, upper), distance in overlaps.items()
+    }
+    return max(loads(buffers, shared))
 
 
 def _widest(buffers: Sequence[Buffer], busy: Mapping[str, int]) -> str:
@@ -143,7 +170,6 @@ class _Task:
     """What every attempt at placing the same buffers shares."""
 
     buffers: Sequence[Buffer]
-    neighbours: Mapping[str, Sequence[Buffer]]
     overlaps: Overlaps
     floors: Mapping[str, int]
     alignment: int
@@ -154,27 +180,48 @@ class _Task:
         The buffer called ``lifted`` goes first, to end at ``ceiling``.
         """
         offsets: dict[str, int] = {}
+        tree = Occupancy(max(one.last for one in self.buffers)) if self.crowded else None
         for one in sorted(order, key=lambda one: one.name != lifted) if lifted else order:
             place = self.floors.get(one.name, 0)
             if one.name == lifted:
                 place = max(place, (ceiling - one.size) // self.alignment * self.alignment)
-            blocked = sorted(
+            blocked = [
                 (offsets[name] - below, offsets[name] + above)
                 for name, below, above in self.limits[one.name]
                 if name in offsets
-            )
-            for low, high in blocked:
+            ]
+            if tree is not None and one.size:
+                tied = {b.name: b for b in self.neighbours[one.name] if b.name in offsets}
+                blocked += [(low - one.size, high) for low, high in tree.taken(one, tied)]
+            for low, high in sorted(blocked):
                 if low >= place:
                     break
                 if place < high:
                     place = aligned(high, self.alignment)
             offsets[one.name] = place
+            if tree is not None and one.size:
+                tree.add(one, place)
         peak = max((offsets[one.name] + one.size for one in self.buffers), default=0)
         return Plan(self.buffers, offsets, peak, self.overlaps)
 
     @cached_property
+    def crowded(self) -> bool:
+        """Whether so many buffers live at once that the time to look at each is quadratic."""
+        firsts = sorted(one.first for one in self.buffers)
+        lasts = sorted(one.last for one in self.buffers)
+        met = sum(bisect_right(firsts, b.last) - bisect_left(lasts, b.first) for b in self.buffers)
+        return met > MOST_MET * len(self.buffers)
+
+    @cached_property
+    def neighbours(self) -> Mapping[str, Sequence[Buffer]]:
+        """The buffers that each meets; where a tree has the others, those that may overlap it."""
+        if self.crowded:
+            return _tied(self.buffers, self.overlaps)
+        return _neighbours(self.buffers)
+
+    @cached_property
     def limits(self) -> dict[str, list[tuple[str, int, int]]]:
-        """The neighbours of each buffer that take room, and what they forbid from their offset.
+        """Those neighbours of each buffer that take room, and what they forbid from their offset.
 
         A buffer may begin neither within its own size below the offset nor within the neighbour's
         above it, less what the two may overlap.

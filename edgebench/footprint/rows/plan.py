@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edgebench.errors import EdgebenchError, unknown
-from edgebench.footprint.planning import Buffer, Plan, overlapping
+from edgebench.footprint.planning import Buffer, Plan, loads, overlapping
 from edgebench.footprint.rows.rings import ends, rings
 from edgebench.footprint.rows.stages import Network, network
 from edgebench.profiling import Profile
@@ -184,43 +184,38 @@ def _arena(found: Network, groups: tuple[Group, ...]) -> Plan:
             size[name] = size[name] // found.height(name) * rows
     for name in found.profile.outputs:
         dies[found.root(name)] = len(groups)
-    shared = _shared(found, groups, dies)
+    sources = _sources_of_in_place(found, groups, dies)
     first = dict(born)
     last, most = dict(dies), dict(size)
-    for name, holder in shared.items():
+    holders: dict[str, str] = {}
+    for name, source in sources.items():
+        holder = holders[name] = holders.get(source, source)
         first[holder] = min(first[holder], born[name])
         last[holder] = max(last[holder], dies[name])
         most[holder] = max(most[holder], size[name])
     buffers = [
-        Buffer(name, most[name], first[name], last[name]) for name in born if name not in shared
+        Buffer(name, most[name], first[name], last[name]) for name in born if name not in holders
     ]
-    placed = overlapping(buffers, {}, _living(buffers, len(groups)), alignment=ALIGNMENT)
-    offsets = {name: placed.offsets[shared.get(name, name)] for name in born}
+    placed = overlapping(buffers, {}, max(loads(buffers, {})), alignment=ALIGNMENT)
+    offsets = {name: placed.offsets[holders.get(name, name)] for name in born}
     everything = [Buffer(name, size[name], born[name], dies[name]) for name in born]
-    return Plan(everything, offsets, placed.peak)
+    return Plan(everything, offsets, placed.peak, dict.fromkeys(sources.items(), 0))
 
 
-def _living(buffers: Sequence[Buffer], steps: int) -> int:
-    """Return the most bytes that live at one step: no plan needs less."""
-    change = [0] * (steps + 3)
-    for one in buffers:
-        change[one.first + 1] += one.size
-        change[one.last + 2] -= one.size
-    return max(itertools.accumulate(change))
-
-
-def _shared(found: Network, groups: tuple[Group, ...], dies: Mapping[str, int]) -> dict[str, str]:
-    """Return whose buffer each tensor takes that is computed where its input lay.
+def _sources_of_in_place(
+    found: Network, groups: tuple[Group, ...], dies: Mapping[str, int]
+) -> dict[str, str]:
+    """Return the input of each tensor that is computed where that input lay.
 
     Exactly there: tensors that overlap shifted would be right in C, but not every compiler that
     sees both addresses keeps it so.
     """
-    holders: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for step, group in enumerate(groups):
         stage = found.stages[group.first]
         if group.last - group.first > 1 or not stage.in_place:
             continue
         source = stage.sources[0]
         if dies[source] == step and source != stage.target:
-            holders[stage.target] = holders.get(source, source)
-    return holders
+            sources[stage.target] = source
+    return sources

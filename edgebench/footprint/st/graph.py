@@ -84,7 +84,9 @@ def _apart_by_scale(operators: tuple[Operator, ...]) -> tuple[Operator, ...]:
             scale = one.quantization.scale if one.quantization else None
             shared = scale is None or scales.setdefault(one.name, scale) == scale
             constants.append(one if shared else replace(one, name=f"{one.name}.{scale}"))
-        found.append(replace(operator, constants=tuple(constants)))
+        shipped = tuple(constants)
+        same = shipped == operator.constants
+        found.append(operator if same else replace(operator, constants=shipped))
     return tuple(found)
 
 
