@@ -22,6 +22,7 @@ ORDER = (
     "units",
     "markup",
     "yaml12",
+    "collector",
     "data",
     "models",
     "training",
@@ -46,7 +47,7 @@ ALONE = {
     "data": {"errors", "registry", "record"},
     "models": {"errors", "registry"},
     "training": {"errors", "registry", "scores", "data"},
-    "profiling": {"errors"},
+    "profiling": {"collector", "errors"},
     "report": {"errors", "registry", "limits", "markup", "metrics", "record", "units"},
 }
 """Rooms that can be used by themselves, with all that they import of edgebench."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from edgebench.collector import paused
 from edgebench.errors import CheckFailed
 from edgebench.footprint.conventions import CONVENTIONS, Convention, Memory
 from edgebench.footprint.fit import Fit
@@ -151,6 +152,7 @@ def _sum(*parts: int | None) -> int | None:
     return sum(known) if len(known) == len(parts) else None
 
 
+@paused()
 def measure(
     profile: Profile,
     convention: str = "st",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgebench.collector import paused
 from edgebench.errors import EdgebenchError
 from edgebench.profiling.operators import (
     Constant,
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 
+@paused()
 def profile(
     model: onnx.ModelProto | Path | str | bytes,
     *,
@@ -63,6 +65,7 @@ def profile(
     return _profiled(read(model), input_shape, inputs)[0]
 
 
+@paused()
 def constant_data(
     model: onnx.ModelProto | Path | str | bytes,
     *,

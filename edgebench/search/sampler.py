@@ -22,6 +22,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from edgebench.collector import paused
 from edgebench.errors import EdgebenchError
 from edgebench.record import Row, Scalar, State, front
 from edgebench.space import Axis, Sweep, TrialConfig
@@ -29,7 +30,6 @@ from edgebench.tracking import (
     Known,
     absolute,
     create_store,
-    many_objects,
     patiently,
     small_pool,
     sqlite_path,
@@ -415,7 +415,7 @@ class _Store:
             load_if_exists=True,
         )
         self._study = self._storage.get_study_id_from_name(sweep.name)
-        with many_objects():
+        with paused():
             self.recorded = self._storage.get_all_trials(self._study, deepcopy=False)
         self._count = len(self.recorded)
         attributes = study.user_attrs

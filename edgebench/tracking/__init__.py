@@ -34,7 +34,7 @@ from edgebench.tracking.servers import (
     reason_of,
     small_pool,
 )
-from edgebench.tracking.store import absolute, create_store, many_objects, sqlite_path
+from edgebench.tracking.store import absolute, create_store, sqlite_path
 
 __all__ = [
     "DATABASES",
@@ -64,7 +64,6 @@ __all__ = [
     "is_database_server",
     "last_study",
     "locked",
-    "many_objects",
     "model_of",
     "open_test_split",
     "openings",

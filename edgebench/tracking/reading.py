@@ -17,6 +17,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 
+from edgebench.collector import paused
 from edgebench.errors import EdgebenchError, unknown
 from edgebench.metrics import Dtype, metric_of
 from edgebench.record import MLFLOW_STORE, FigureAsked, Objective, Row, Scalar, State, StudyRecord
@@ -25,7 +26,6 @@ from edgebench.space import TrialConfig
 from edgebench.tracking import runs
 from edgebench.tracking.closing import close_abandoned
 from edgebench.tracking.refused import read_refused
-from edgebench.tracking.store import many_objects
 
 LOG = logging.getLogger(__name__)
 READERS = 8
@@ -79,7 +79,7 @@ def study_of(client: MlflowClient, experiment: Experiment, *, details: bool = Fa
     """Return the study of an experiment: its trials that were trained, and those refused."""
     content = described(experiment)
     identity = experiment.experiment_id
-    with many_objects():
+    with paused():
         trained = list(runs.search(client, identity, "tags.kind = 'trial'"))
     parents = list(runs.search(client, identity, "tags.kind = 'sweep'"))
     refused = [row for parent in parents[:1] for row in read_refused(client, parent).rows]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from edgebench.tracking import absolute, create_store, many_objects, runs, sqlite_path, store
+from edgebench.tracking import absolute, create_store, runs, sqlite_path, store
 from edgebench.tracking.store import artifact_root, is_local
 
 
@@ -162,19 +161,3 @@ def test_where_no_mounts_are_listed_sqlites_default_stays(
     """Another system than Linux."""
     monkeypatch.setattr(store, "MOUNTS", tmp_path / "none")
     assert not is_local(tmp_path)
-
-
-def test_the_garbage_collector_rests_while_rows_are_read_and_is_left_as_it_was() -> None:
-    """After an exception too, and off where it was off."""
-    seen = []
-    with contextlib.suppress(KeyError), many_objects():
-        seen.append(gc.isenabled())
-        raise KeyError
-    assert [*seen, gc.isenabled()] == [False, True]
-    gc.disable()
-    try:
-        with many_objects():
-            pass
-        assert not gc.isenabled()
-    finally:
-        gc.enable()
