@@ -186,7 +186,7 @@ def covered_text(event: Event) -> str:
     """Return what the front covers after a trial, and what those that are left may add to it."""
     if event.state != State.FINISHED or event.covered is None:
         return ""
-    gain = "" if event.gain is None else f" (may gain {100 * event.gain:.2f})"
+    gain = "" if event.gain is None else f" (may gain {100 * event.gain:.2f} %)"
     return f", hypervolume {100 * event.covered:.2f} %{gain}"
 
 

@@ -113,7 +113,10 @@ def show(record: StudyRecord, format_: str, units: str, tracking_uri: str) -> No
     links = views.links(
         "http://127.0.0.1:5000", experiment_id_of(record.study, tracking_uri), record
     )
-    click.echo(f"\nedgebench ui {record.study}   opens the comparison in MLflow:", err=True)
+    click.echo(
+        f"\nedgebench report {record.study} -o DIR   writes tables, pictures, a page", err=True
+    )
+    click.echo(f"edgebench ui {record.study}   opens the comparison in MLflow:", err=True)
     for name, link in links.items():
         click.echo(f"{name}: {link}", err=True)
     if not front(record.rows, record.objectives):

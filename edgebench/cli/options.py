@@ -78,15 +78,15 @@ def file_keys() -> Iterator[dict[str, Any]]:
 
     members: dict[str, Iterable[str]] = {"early_stop": EARLY_STOPPING, "analysis": ANALYSES}
     for option in options(Header).values():
-        default = default_of(option)
+        said = about_option(Header, option.name)
         yield {
             "axis": option.name,
             "type": type_of(option),
             "choices": list(members.get(option.name, option.choices())),
             "bounds": option.bounds,
-            "default": default,
+            "default": "" if "by default" in said else default_of(option),
             "of": {},
-            "about": about_option(Header, option.name),
+            "about": said,
         }
     for name, said in PARTS.items():
         kind = "list" if name in ("metrics", "figures") else "mapping"

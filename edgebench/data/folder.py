@@ -28,7 +28,7 @@ TEST_SHARE = 5  # where the folder has no test part, every fifth image of a clas
 
 @DATASETS.register
 def folder(location: str, data_dir: Path, skip_broken: bool) -> Source:
-    """Read ``folder:PATH``: class folders in its train/ and test/; ``@3x64x64`` behind it resizes.
+    """Read ``folder:PATH``: class folders in train/ and test/, in RGB; ``@1x28x28``: grey, resized.
 
     They are ``PATH/train/<class>/*`` and ``PATH/test/<class>/*``; without ``train`` and ``test``,
     ``PATH/<class>/*``, and every fifth image of a class is kept for the test. Images must share one

@@ -13,7 +13,7 @@ from edgebench.report.asked import FIGURE_KINDS, FIGURE_OPTIONS, Names, Picture,
 from edgebench.report.boards import Board, fit_matrix, redeploy, refit
 from edgebench.report.document import document, notes, table_one
 from edgebench.report.finals import TEST, VALIDATION, Finals, Member, finals_document
-from edgebench.report.front import best, covered, front, hypervolume, next_gain, ranked
+from edgebench.report.front import best, covered, expected_gain, front, hypervolume, ranked
 from edgebench.report.intervals import too_few
 from edgebench.report.means import T_95, Mean, student, welch_tied
 from edgebench.report.page import page
@@ -41,6 +41,7 @@ __all__ = [
     "best",
     "covered",
     "document",
+    "expected_gain",
     "figures",
     "filters_png",
     "finals_document",
@@ -49,7 +50,6 @@ __all__ = [
     "hypervolume",
     "listed",
     "metrics_shown",
-    "next_gain",
     "notes",
     "page",
     "plain",

@@ -14,7 +14,7 @@ from edgebench.markup import escaped
 from edgebench.metrics import INT8, deciding, estimated, limited, metric_of
 from edgebench.record import Row, State, StudyRecord
 from edgebench.report.boards import Board, fit_matrix
-from edgebench.report.front import MEMBERS_SHOWN, covered, next_gain, shown_members
+from edgebench.report.front import MEMBERS_SHOWN, covered, expected_gain, shown_members
 from edgebench.report.intervals import tied, too_few, wilson
 from edgebench.report.rows import (
     as_json,
@@ -116,10 +116,12 @@ def notes(record: StudyRecord) -> list[str]:
     if members:
         share = covered(record.rows, record.objectives, record.budget)
         trained = sum(row.state in (State.FINISHED, State.PRUNED) for row in record.rows)
-        gain = next_gain(record.rows, record.objectives, record.budget, trained)
+        gain = expected_gain(
+            record.rows, record.objectives, record.budget, trained=trained, more=trained
+        )
         lines.append(
-            f"Hypervolume: the front covers {100 * share:.2f} % of what could be sought; a further "
-            f"trial like these may add {100 * gain:.2f} %."
+            f"Hypervolume: the front covers {100 * share:.2f} % of what could be sought; as many "
+            f"trials again may add {100 * gain:.2f} %."
         )
     repeated = [row for row in record.rows if "repeats/count" in row.metrics]
     if repeated:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgebench.metrics import metric_of
 from edgebench.record import Objective, Row, StudyRecord, costs, front
 
-__all__ = ["best", "covered", "front", "hypervolume", "next_gain", "progress", "ranked"]
+__all__ = ["best", "covered", "expected_gain", "front", "hypervolume", "progress", "ranked"]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -135,38 +135,38 @@ def covered(
     return hypervolume(np.unique(points, axis=0).tolist(), [1.0] * len(objectives))
 
 
-def next_gain(
+def expected_gain(
     rows: Sequence[Row],
     objectives: Sequence[Objective],
     limits: Mapping[str, float] | None,
+    *,
     trained: int,
+    more: int,
     among: Sequence[Row] = (),
 ) -> float:
-    """Return what one more trial may be expected to add to `covered`.
+    """Return what ``more`` trials like the ``trained`` ones may add to `covered`.
 
-    It is the mean, over all orders in which ``trained`` trials could have come, of what the last
-    one added: what each member of the front covers alone, summed and divided by their number. The
-    next one of a sampler that does not learn adds less than that on average, the more so the
-    fewer were trained.
+    Over all orders in which n trials could have come, the last one added in the mean S / n, with S
+    the sum of what each member of the front covers alone. Of m further ones
+    S m / (n + m + 1) is expected: exactly so for the greatest of numbers that are evenly
+    distributed, which of n is n / (n + 1) on average. A method that learns may add more.
     """
     import numpy as np
 
     members = front(rows, objectives)
     seen = {id(row) for row in members}
     behind = front([row for row in rows if id(row) not in seen], objectives)
-    if not members or not trained:
+    if not members or not trained or not more:
         return 0.0
     points = _in_box([*members, *behind], objectives, limits, [*rows, *among])
     edge = np.ones(len(objectives))
     inside = np.all(points < edge, axis=1)
-    return (
-        sum(
-            _added(points[place], points[inside & (np.arange(len(points)) != place)], edge)
-            for place in range(len(members))
-            if inside[place]
-        )
-        / trained
+    alone = sum(
+        _added(points[place], points[inside & (np.arange(len(points)) != place)], edge)
+        for place in range(len(members))
+        if inside[place]
     )
+    return alone * more / (trained + more + 1)
 
 
 def _in_box(

@@ -317,10 +317,9 @@ class Coordinator:
         """Write how much the front covers, and what the trials that are left may add to it."""
         assert self.found is not None  # noqa: S101 - the callers have it
         done, total = self._done(), self.sampler.total
-        figures = {
-            "study/hypervolume": self.found.covered,
-            "study/expected_gain": self.found.next_gain * max(total - done, 0),
-        }
+        figures = {"study/hypervolume": self.found.covered}
+        gain = self.found.gain(max(total - done, 0))
+        figures |= {} if gain is None else {"study/expected_gain": gain}
         self.log.log_study(figures, done)
 
     def _lay_aside(self, job: Job) -> None:
@@ -348,8 +347,8 @@ class Coordinator:
         epochs = job.config.recipe.epochs
         objective = self.sweep.objectives[0].name
         event = Event(kind, job.name, done, total, epochs=epochs, objective=objective)
-        if self.found is not None and self.found.covered:
-            gain = self.found.next_gain * (total - done) if done < total else None
+        if self.found is not None and self.found.covered and len(self.sweep.objectives) > 1:
+            gain = self.found.gain(total - done) if done < total else None
             event = dataclasses.replace(event, covered=self.found.covered, gain=gain)
         self.observe(dataclasses.replace(event, seconds_left=left, **details))
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgebench.record import Row, State, front
-from edgebench.report import covered, next_gain
+from edgebench.report import covered, expected_gain
 from edgebench.space import Sweep
 
 TRAINED = (State.FINISHED, State.PRUNED)
+FEWEST = 3
+"""Trials from which on it is said what others may add."""
 
 
 class Found:
@@ -16,7 +18,6 @@ class Found:
 
     Attributes:
         covered: The share of what could be sought that the front covers, 0..1.
-        next_gain: What one more trial may be expected to add to it.
         enough: Whether the last trials gained less than ``stop_when`` asks for.
     """
 
@@ -38,11 +39,19 @@ class Found:
                 self._costliest[place] = self._most(goal.name, [*self._costliest[place], row])
         self._judge(trained)
 
+    def gain(self, more: int) -> float | None:
+        """Return what so many trials more may add to `covered`; None after too few to tell."""
+        if self._count < FEWEST:
+            return None
+        near = [*self._members, *self._behind]
+        among = [row for rows in self._costliest for row in rows]
+        return expected_gain(
+            near, self._objectives, self._limits, trained=self._count, more=more, among=among
+        )
+
     def _judge(self, trained: Sequence[Row]) -> None:
         among = [row for rows in self._costliest for row in rows]
         self.covered = covered(self._members, self._objectives, self._limits, among)
-        near = [*self._members, *self._behind]
-        self.next_gain = next_gain(near, self._objectives, self._limits, self._count, among)
         self.enough = False
         asked = self._stop_when
         if asked is not None and len(trained) > asked.trials and self.covered:

@@ -262,5 +262,5 @@ def test_the_other_lists_are_named_below_the_axes() -> None:
 def test_an_optional_choice_is_a_choice() -> None:
     """As the method of a sweep file, which has a default of its own."""
     [method] = [row for row in axes("file") if row["axis"] == "method"]
-    assert (method["type"], method["default"]) == ("choice", None)
+    assert (method["type"], method["default"]) == ("choice", "")
     assert set(method["choices"]) == {"tpe", "gp", "nsga2", "random", "grid", "edgebench"}

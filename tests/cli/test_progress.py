@@ -89,7 +89,7 @@ def test_a_log_has_a_line_for_each_trial_and_few_for_epochs(
     assert captured.err.splitlines() == [
         "trial-0007 epoch 1/4 validation accuracy 50.00 %",
         "[3/10] trial-0007 accuracy int8 85.26 % in 12 s, about 30 s left",
-        "[3/10] trial-0007 accuracy int8 85.26 % in 12 s, hypervolume 53.24 % (may gain 0.31)",
+        "[3/10] trial-0007 accuracy int8 85.26 % in 12 s, hypervolume 53.24 % (may gain 0.31 %)",
         "[3/10] trial-0007 accuracy int8 85.26 % in 12 s, hypervolume 53.24 %",
     ]
 
@@ -133,7 +133,7 @@ def test_a_terminal_shows_bars_that_fit_it(
     plain = [line.rstrip() for line in drawn]
     said = "trial-0007 accuracy int8 85.26 % in 12 s"
     assert said in plain
-    assert f"{said}, hypervolume 53.24 % (may gain 0.31)" in plain
+    assert f"{said}, hypervolume 53.24 % (may gain 0.31 %)" in plain
     assert max(map(len, plain)) <= columns
     bars = [line for line in drawn if "━" in line]
     assert max(map(len, bars)) <= columns - len("^C")  # which would wrap and repeat a row

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from stopwatch import at_most
 
 from edgebench.record import Objective, Row, State
-from edgebench.report.front import best, covered, front, hypervolume, next_gain, progress
+from edgebench.report.front import (
+    best,
+    covered,
+    expected_gain,
+    front,
+    hypervolume,
+    progress,
+)
 
 GOALS = (
     Objective("val/accuracy_best", "maximize"),
@@ -197,6 +204,23 @@ def test_a_further_trial_adds_what_the_last_one_did_in_the_mean_of_all_orders(ax
     ]
     mean = sum(added) / len(added)
     assert mean > 0
-    assert next_gain(rows, goals, limits, trained=5) == pytest.approx(mean)
-    assert next_gain(rows, goals, limits, trained=10) == pytest.approx(mean / 2)
-    assert next_gain([], goals, limits, trained=0) == 0.0
+    one = expected_gain(rows, goals, limits, trained=5, more=1)
+    assert one == pytest.approx(mean * 5 / 7)
+    assert expected_gain(rows, goals, limits, trained=5, more=0) == 0.0
+    assert expected_gain([], goals, limits, trained=0, more=9) == 0.0
+
+
+@pytest.mark.parametrize(("trained", "more"), [(3, 1), (5, 5), (8, 40)])
+def test_the_gain_of_evenly_distributed_draws_is_expected(trained: int, more: int) -> None:
+    """The greatest of n numbers in 0..1 is n / (n + 1) on average: a known gain, and its mean."""
+    draw = random.Random(0)  # noqa: S311 - figures, not secrets
+    goals = (Objective("val/accuracy_best", "maximize"),)
+    expected = []
+    for _ in range(3_000):
+        rows = [
+            Row(n, "", "", State.FINISHED, None, {}, {goals[0].name: draw.random()})
+            for n in range(trained)
+        ]
+        expected.append(expected_gain(rows, goals, None, trained=trained, more=more))
+    known = (trained + more) / (trained + more + 1) - trained / (trained + 1)
+    assert sum(expected) / len(expected) == pytest.approx(known, rel=0.1)

@@ -39,6 +39,7 @@ def until_trained(ground: Ground, trials: int = WORKERS) -> None:
     ground.until(seen, "trials are in the middle of their training", STUDY)
 
 
+@pytest.mark.timeout(1800)  # its own waits end sooner; a machine that does other things
 def test_a_study_outlasts_the_failure_of_each_of_its_parts(ground: Ground) -> None:
     """As many trials as were asked for, each once, with every epoch once, and nothing left open."""
     ground.start(STUDY)

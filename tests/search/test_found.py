@@ -8,7 +8,7 @@ import pytest
 from small_study import build
 
 from edgebench.record import Row, State
-from edgebench.report import covered, next_gain
+from edgebench.report import covered, expected_gain
 from edgebench.search.found import Found
 
 BUDGET = {"rom_bytes": 100}
@@ -33,8 +33,8 @@ def test_what_is_followed_is_what_all_rows_give(seed: int, budget: dict[str, int
         trained = sum(row.state in (State.FINISHED, State.PRUNED) for row in rows)
         limits = sweep.budget.limits if sweep.budget else None
         assert found.covered == pytest.approx(covered(rows, sweep.objectives, limits))
-        gain = next_gain(rows, sweep.objectives, limits, trained)
-        assert found.next_gain == pytest.approx(gain)
+        gain = expected_gain(rows, sweep.objectives, limits, trained=trained, more=7)
+        assert found.gain(7) == (None if trained < 3 else pytest.approx(gain))
     again = Found(sweep, rows, rows)
-    assert (again.covered, again.next_gain) == pytest.approx((found.covered, found.next_gain))
-    assert found.next_gain > 0
+    assert (again.covered, again.gain(7)) == pytest.approx((found.covered, found.gain(7)))
+    assert again.gain(7)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from matplotlib.figure import Figure
 
 from edgebench.record import StudyRecord
 from edgebench.report.asked import FIGURE_KINDS, Axes, Epoch, Metrics, Picture
 from edgebench.report.grouping import averaged, grouped, listed, mean_of, value_of, written
-from edgebench.report.means import Mean
+from edgebench.report.means import student
 from edgebench.units import label, quantity, text
 
 
@@ -32,7 +34,7 @@ def table(
         for metric in metrics:
             values = [v for row in members if (v := value_of(row, metric, epoch)) is not None]
             mean = mean_of(values, metric) if values else None
-            line.append(_cell(metric, mean))
+            line.append(_cell(metric, values))
             exact[metric] = mean.mean if mean else None
             exact[f"{metric} low"] = mean.low if mean else None
             exact[f"{metric} high"] = mean.high if mean else None
@@ -43,9 +45,11 @@ def table(
     return Picture(_drawn(title, heads, cells, note, len(axes)), rows)
 
 
-def _cell(metric: str, mean: Mean | None) -> str:
-    if mean is None:
+def _cell(metric: str, values: Sequence[float]) -> str:
+    """Write the mean of several values with half of its interval, which no limit cuts."""
+    if not values:
         return text(None)
+    mean = student(values, share=False)
     found = text(quantity(metric, mean.mean))
     if mean.low is None or mean.high is None or mean.low == mean.high:
         return found
