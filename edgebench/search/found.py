@@ -43,13 +43,19 @@ class Found:
         """Return what so many trials more may add to `covered`; None after too few to tell."""
         if self._count < FEWEST:
             return None
-        near = [*self._members, *self._behind]
-        among = [row for rows in self._costliest for row in rows]
-        return expected_gain(
-            near, self._objectives, self._limits, trained=self._count, more=more, among=among
-        )
+        if more not in self._gains:
+            self._gains[more] = expected_gain(
+                [*self._members, *self._behind],
+                self._objectives,
+                self._limits,
+                trained=self._count,
+                more=more,
+                among=[row for rows in self._costliest for row in rows],
+            )
+        return self._gains[more]
 
     def _judge(self, trained: Sequence[Row]) -> None:
+        self._gains: dict[int, float] = {}  # each epoch of what runs asks the same
         among = [row for rows in self._costliest for row in rows]
         self.covered = covered(self._members, self._objectives, self._limits, among)
         self.enough = False
