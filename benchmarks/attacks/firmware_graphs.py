@@ -6,6 +6,11 @@ The network of a seed (`tests/firmware/random_networks.py`) is written as C in f
 one of the plans, compiled by ``cc`` with the address and undefined-behaviour sanitizers, and run on
 four images. Float outputs are held to single precision's rounding, bytes to one step and ONNX
 Runtime's own spread. One that differs, or that a sanitizer stops, is a foreign exception.
+
+Last printed, for `--count 300 --seed 1000`:
+
+    Networks as firmware: 300, seeds 1000 to 1299: clean 300, refused 0, foreign exceptions 0,
+    crashes 0, hangs 0, negative figures 0; slowest 0.87 s (seed 1000), most memory 103 MB, 144 s
 """
 
 from __future__ import annotations
