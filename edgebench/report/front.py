@@ -161,10 +161,12 @@ def expected_gain(
     points = _in_box([*members, *behind], objectives, limits, [*rows, *among])
     edge = np.ones(len(objectives))
     inside = np.all(points < edge, axis=1)
+    known, counts = np.unique(points[inside], axis=0, return_counts=True)
+    mine = {tuple(point) for point in points[: len(members)].tolist()}
     alone = sum(
-        _added(points[place], points[inside & (np.arange(len(points)) != place)], edge)
-        for place in range(len(members))
-        if inside[place]
+        _added(known[place], np.delete(known, place, axis=0), edge)
+        for place in range(len(known))
+        if counts[place] == 1 and tuple(known[place].tolist()) in mine  # equal ones share theirs
     )
     return alone * more / (trained + more + 1)
 
