@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 import subprocess
 import sys
 import time
@@ -397,17 +398,20 @@ def test_the_model_is_not_changed() -> None:
 
 @pytest.mark.parametrize("family", MODELS)
 def test_a_candidate_is_measured_in_milliseconds(family: str) -> None:
-    """Build aside, graph and footprint take under 100 ms a candidate once the process is warm.
+    """Build aside, graph and footprint take under 100 ms a candidate, median after warm-up.
 
-    Of processor time, and the least of six: what more there is belongs to the other tests.
+    Of processor time; of three rounds, since other tests on the same cores stretch that too.
     """
     model, shape = network((family, ()))
-    seconds = []
-    for _ in range(7):
-        begin = time.process_time()
-        measure(profile(untrained_graph(model, shape)))
-        seconds.append(time.process_time() - begin)
-    assert min(seconds[1:]) < 0.1
+    medians: list[float] = []
+    while len(medians) < 3 and not (medians and medians[-1] < 0.1):
+        seconds = []
+        for _ in range(7):
+            begin = time.process_time()
+            measure(profile(untrained_graph(model, shape)))
+            seconds.append(time.process_time() - begin)
+        medians.append(statistics.median(seconds[1:]))
+    assert min(medians) < 0.1
 
 
 def test_the_first_graph_of_a_process_waits_for_no_compiler() -> None:
