@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def paused() -> Iterator[None]:
-    """Pause the collector: with it, a thousand trials or ten thousand operators take twice as long.
+    """Pause the collector, which walks a growing heap again and again and finds nothing in it.
 
     Also a decorator. Where it was paused before it stays so.
     """
