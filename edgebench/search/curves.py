@@ -9,6 +9,8 @@ from edgebench.record import Row, State
 
 ACCURACY = "val/accuracy"
 """The metric whose curve is followed."""
+NEWEST = 1000
+"""The latest trials whose curves are looked at: what an epoch and a start cost has a bound."""
 FEWEST = 3
 """Finished curves below which nothing is said of another one's end."""
 CAUTION = 6.0
@@ -34,7 +36,7 @@ def highest_end(curve: Sequence[float], epochs: int, trained: Sequence[Row], goa
     Args:
         curve: The validation accuracy of each epoch so far, 0..1.
         epochs: How many there are to be.
-        trained: Trials of the study, with their curves; those that finished count.
+        trained: Trials of the study, with their curves; the `NEWEST` that finished count.
         goal: The accuracy that is sought, as ``val/accuracy_best`` or that of the int8 model.
 
     Returns:
@@ -74,7 +76,7 @@ def _falls(curve: Sequence[float], epochs: int, trained: Sequence[Row], goal: st
 def _stood(progress: float, trained: Sequence[Row], goal: str) -> list[tuple[float, float]]:
     """Return the accuracy at this share, and the final error over the one then, of each curve."""
     stood = []
-    for row in trained:
+    for row in trained[-NEWEST:]:
         known = row.curves.get(ACCURACY, ())
         if row.state is State.FINISHED and known and goal in row.metrics:
             then = max(known[: max(1, int(progress * len(known)))])

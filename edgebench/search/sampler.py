@@ -407,7 +407,8 @@ class _Store:
         create_store(url, initialize)
         self._url = url
         self._storage = _storage(url)
-        self.identity = agree(_known(self._storage, sweep.name))
+        self.recorded = self._recorded(sweep.name)
+        self.identity = agree(self._known(sweep.name))
         study = optuna.create_study(
             study_name=sweep.name,
             storage=self._storage,
@@ -415,8 +416,6 @@ class _Store:
             load_if_exists=True,
         )
         self._study = self._storage.get_study_id_from_name(sweep.name)
-        with paused():
-            self.recorded = self._storage.get_all_trials(self._study, deepcopy=False)
         self._count = len(self.recorded)
         attributes = study.user_attrs
         known = attributes.get("sweep")
@@ -432,6 +431,24 @@ class _Store:
         if attributes.get(IDENTITY) != self.identity:
             study.set_user_attr(PARTNER, partner)
             study.set_user_attr(IDENTITY, self.identity)
+
+    def _recorded(self, study: str) -> list[FrozenTrial]:
+        try:
+            found = self._storage.get_study_id_from_name(study)
+        except KeyError:
+            return []
+        with paused():
+            return self._storage.get_all_trials(found, deepcopy=False)
+
+    def _known(self, study: str) -> Known | None:
+        """Return what the store knows of a study, or None where it has no such study."""
+        try:
+            found = self._storage.get_study_id_from_name(study)
+        except KeyError:
+            return None
+        attributes = self._storage.get_study_user_attrs(found)
+        other = attributes.get(PARTNER, "another store")
+        return Known(attributes.get(IDENTITY, ""), other, not self.recorded)
 
     def add(self, trial: FrozenTrial) -> tuple[int, int]:
         """Write a trial whole; return its number and the store's key for it."""
@@ -461,20 +478,6 @@ class _Store:
     def _patiently(self, attempt: Callable[[int], T]) -> T:
         """Return what ``attempt`` returns, through a restart of the database's server."""
         return patiently(attempt, self._url, LOG.warning, says="Optuna's store")
-
-
-def _known(storage: RDBStorage, study: str) -> Known | None:
-    """Return what the store knows of a study, or None where it has no such study."""
-    try:
-        found = storage.get_study_id_from_name(study)
-    except KeyError:
-        return None
-    attributes = storage.get_study_user_attrs(found)
-    return Known(
-        attributes.get(IDENTITY, ""),
-        attributes.get(PARTNER, "another store"),
-        storage.get_n_trials(found) == 0,
-    )
 
 
 def _check(sweep: Sweep, found: int, known: Mapping[str, Any]) -> None:

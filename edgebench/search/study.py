@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from itertools import zip_longest
 
+from edgebench.collector import paused
 from edgebench.errors import EdgebenchError, redacted, unknown
 from edgebench.footprint import CONVENTIONS
 from edgebench.metrics import METRICS
@@ -12,6 +13,7 @@ from edgebench.record import Facts, Row, StudyRecord
 from edgebench.report import ranked, too_few
 from edgebench.scores import CLASSES_LISTED, recall_name
 from edgebench.search.coordinator import Coordinator
+from edgebench.search.curves import NEWEST
 from edgebench.search.dispatcher import Dispatcher
 from edgebench.search.found import Found
 from edgebench.search.progress import Observer
@@ -63,13 +65,13 @@ def search(sweep: Sweep, settings: Settings, observe: Observer) -> StudyRecord:
             stores_reached(settings.tracking_uri, settings.storage),
             settings.alone(sweep.name) as lock,
         ):
-            sampler, log = _stores(sweep, settings)
-            log.begin_sweep(
-                sweep, facts, f"{sweep.convention} ({CONVENTIONS[sweep.convention].title})"
-            )
-            learned = (stopping is not None, sweep.method == "edgebench", sweep.stop_when)
-            if any(learned) or sweep.repeats > 1:
-                trained += log.trained()
+            with paused():  # all that was recorded becomes objects at once
+                sampler, log = _stores(sweep, settings)
+                convention = f"{sweep.convention} ({CONVENTIONS[sweep.convention].title})"
+                log.begin_sweep(sweep, facts, convention)
+                learned = (stopping is not None, sweep.method == "edgebench", sweep.stop_when)
+                if any(learned) or sweep.repeats > 1:
+                    trained += log.trained(NEWEST)
             known = {first.data_key: facts}
             running = Coordinator(sampler, log, dispatcher, settings, observe, lock, known, trained)
             running.in_rungs()

@@ -20,7 +20,7 @@ from edgebench.tracking import pairing, runs, views
 from edgebench.tracking.identity import check_same_data, identity_of, without_classes
 from edgebench.tracking.inputs import input_of
 from edgebench.tracking.outbox import tracker_is_away
-from edgebench.tracking.reading import described, study_of
+from edgebench.tracking.reading import ALL, described, study_of
 from edgebench.tracking.refused import RefusedTable
 from edgebench.tracking.trials import TrialLog, provenance_of
 
@@ -189,12 +189,7 @@ class StudyLog(TrialLog):
             self._outbox.delivered = False
             self._record = None
         if self._record is None:
-            self.flush()
-            experiment = self.client.get_experiment(self.experiment_id)
-            found = study_of(self.client, experiment)
-            self._record = dataclasses.replace(
-                found, rows=tuple(row for row in found.rows if row.state.ended)
-            )
+            self._record = self._read()
         elif self._new:
             rows = {row.trial: row for row in (*self._record.rows, *self._new)}
             ordered = tuple(rows[number] for number in sorted(rows))
@@ -202,11 +197,23 @@ class StudyLog(TrialLog):
         self._new.clear()
         return self._record
 
-    def trained(self) -> list[Row]:
-        """Return the trials that finished or were stopped, with their curves: each run is read."""
-        experiment = self.client.get_experiment(self.experiment_id)
-        rows = study_of(self.client, experiment, details=True).rows
+    def trained(self, newest: int) -> list[Row]:
+        """Return the trials that finished or were stopped, so many of the newest with their curves.
+
+        What `record` returns is read with them: the study is read once at a start.
+        """
+        self._record = self._read(newest)
+        rows = self._record.rows
         return [row for row in rows if row.state in (State.FINISHED, State.PRUNED)]
+
+    def _read(self, newest: int = 0) -> StudyRecord:
+        """Read the trials that ended, so many of the newest with curves and layers."""
+        self.flush()
+        self._new.clear()
+        experiment = self.client.get_experiment(self.experiment_id)
+        found = study_of(self.client, experiment, detailed=newest)
+        ended = tuple(row for row in found.rows if row.state.ended)
+        return dataclasses.replace(found, rows=ended)
 
     def refresh_views(self, *, pictures: bool = False) -> None:
         """Bring the study's note and saved view up to date; never fails.
@@ -225,7 +232,7 @@ class StudyLog(TrialLog):
         if pictures and record.rows:
             if record.figures:  # they draw curves and analyses, which the log does not keep
                 experiment = self.client.get_experiment(self.experiment_id)
-                record = study_of(self.client, experiment, details=True)
+                record = study_of(self.client, experiment, detailed=ALL)
             views.log_pictures(self.client, self.parent_id, record)
 
 

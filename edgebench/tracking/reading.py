@@ -7,9 +7,11 @@ import dataclasses
 import json
 import logging
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +30,8 @@ from edgebench.tracking.closing import close_abandoned
 from edgebench.tracking.refused import read_refused
 
 LOG = logging.getLogger(__name__)
+ALL = sys.maxsize
+"""Of trials that are read with their details: every one."""
 READERS = 8
 """How many artifacts are read at once."""
 
@@ -72,11 +76,14 @@ def read_study(
     client = runs.reader(tracking_uri)
     experiment = runs.experiment_of(client, study)
     close_abandoned(client, tracking_uri or MLFLOW_STORE, experiment)
-    return study_of(client, experiment, details=details)
+    return study_of(client, experiment, detailed=ALL if details else 0)
 
 
-def study_of(client: MlflowClient, experiment: Experiment, *, details: bool = False) -> StudyRecord:
-    """Return the study of an experiment: its trials that were trained, and those refused."""
+def study_of(client: MlflowClient, experiment: Experiment, *, detailed: int = 0) -> StudyRecord:
+    """Return the study of an experiment: its trials that were trained, and those refused.
+
+    So many of the newest trials, the ``detailed``, have their curves and layers.
+    """
     content = described(experiment)
     identity = experiment.experiment_id
     with paused():
@@ -85,7 +92,7 @@ def study_of(client: MlflowClient, experiment: Experiment, *, details: bool = Fa
     refused = [row for parent in parents[:1] for row in read_refused(client, parent).rows]
     rows = {row.trial: row for row in refused}
     analyses = content.get("analysis", ()) if content.get("figures") else ()
-    read = rows_of(trained, client if details else None, analyses)
+    read = _rows_of(client, trained, detailed, analyses)
     rows |= {row.trial: row for row in read}
     conventions = {run.data.tags.get(runs.CONVENTION, "") for run in trained} - {""}
     said = [{run.data.tags.get(tag, "") for run in trained} - {""}
@@ -243,24 +250,24 @@ def details_of(client: MlflowClient, run: Run) -> dict[str, Any]:
     return content
 
 
-def rows_of(
-    found: Sequence[Run], client: MlflowClient | None = None, analyses: Sequence[str] = ()
+def _rows_of(
+    client: MlflowClient, found: Sequence[Run], detailed: int, analyses: Sequence[str]
 ) -> list[Row]:
     """Return a row for each run, by trial number; an interrupted one was repeated and has none.
 
-    With ``client``, also each run's curve and layers, and what the ``analyses`` left, are read,
+    Of the last ``detailed`` also curves and layers, and what the ``analyses`` left, are read,
     several at once: a store of artifacts may be far away.
     """
-    rows = [row_of(run) for run in found]
-    kept = [(run, row) for run, row in zip(found, rows, strict=True) if _counts(row)]
-    if client is not None:
-        with ThreadPoolExecutor(READERS) as readers:
-            detailed = list(
-                readers.map(lambda pair: _with_details(client, pair[0], pair[1], analyses), kept)
-            )
-    else:
-        detailed = [row for _, row in kept]
-    return sorted(detailed, key=lambda row: row.trial)
+    with paused():
+        pairs = [(run, row_of(run)) for run in found]
+    kept = sorted((pair for pair in pairs if _counts(pair[1])), key=lambda pair: pair[1].trial)
+    plain = max(len(kept) - detailed, 0)
+    rows = [row for _, row in kept[:plain]]
+    with ThreadPoolExecutor(READERS) as readers:
+        rows += readers.map(
+            lambda pair: _with_details(client, pair[0], pair[1], analyses), kept[plain:]
+        )
+    return rows
 
 
 def _counts(row: Row) -> bool:
@@ -310,6 +317,7 @@ def curves_of(epochs: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
     return {name: [epoch[name] for epoch in epochs] for name in (epochs[0] if epochs else ())}
 
 
+@lru_cache(maxsize=4096)  # a study has few widths and many trials
 def _scalar(text: str) -> Scalar:
     """Return what `str` made ``text`` of: MLflow keeps every param as text."""
     if text in {"True", "False"}:

@@ -9,7 +9,8 @@ from typing import Any
 import optuna
 import pytest
 from conftest import Stores
-from optuna.trial import TrialState
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
 
 from edgebench import space
@@ -254,6 +255,22 @@ def test_a_trial_costs_as_many_statements_late_as_early(stores: Stores) -> None:
         (refuse if index % 2 else finish)(sampler, draw(sampler))
         counts.append(len(statements) - before)
     assert Counter(counts[:10]) == Counter(counts[-10:])
+
+
+def test_a_start_reads_the_trials_once(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand trials take seconds to read: whether there are any is asked of what was read."""
+    finish(first := Sampler(build(), stores.storage), draw(first))
+    read = RDBStorage._get_trials
+    reads: list[int] = []
+
+    def counted(*given: Any, **named: Any) -> list[FrozenTrial]:
+        found = read(*given, **named)
+        reads.append(len(found))
+        return found
+
+    monkeypatch.setattr(RDBStorage, "_get_trials", counted)
+    assert Sampler(build(), stores.storage).count(State.FINISHED) == 1
+    assert reads == [1]
 
 
 def test_another_search_of_the_same_name_is_refused(stores: Stores) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from edgebench import space
 from edgebench.record import Row, State
+from edgebench.search import curves
 from edgebench.search.curves import FEWEST, highest_end, likely_fall
 from edgebench.search.stopping import EARLY_STOPPING, Stopping
 from edgebench.space import Sweep, TrialConfig
@@ -109,6 +110,16 @@ def test_more_curves_make_it_surer() -> None:
     ]
     assert ends == sorted(ends, reverse=True)
     assert ends[-1] == pytest.approx(0.68, abs=0.01)
+
+
+def test_the_newest_curves_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an epoch costs has a bound: older curves count no more, whatever they did."""
+    monkeypatch.setattr(curves, "NEWEST", len(KNOWN))
+    leap = [finished(9, 99_000, 0.9, 0.9, 0.9, 0.999)]
+    asked = ([0.2, 0.36], 4)
+    alone = highest_end(*asked, KNOWN, "val/accuracy_best")
+    assert highest_end(*asked, leap + KNOWN, "val/accuracy_best") == alone
+    assert highest_end(*asked, KNOWN + leap, "val/accuracy_best") > alone
 
 
 def test_curves_that_stood_lower_say_nothing() -> None:

@@ -339,6 +339,21 @@ def test_a_refused_candidate_costs_no_statement(stores: Stores) -> None:
     assert len(log.record().rows) == 50
 
 
+def test_a_start_reads_the_study_once(stores: Stores) -> None:
+    """With the trials that were trained comes the record; curves are read of the newest alone."""
+    written = numbered(TRAINED[:4])
+    for row in written:
+        write_row(opened(stores), row, RECORD)
+    log = opened(stores)
+    trained = log.trained(2)
+    assert [row.trial for row in trained] == [0, 1, 2, 3]
+    assert [row.curves for row in trained] == [{}, {}, written[2].curves, written[3].curves]
+    with statements() as executed:
+        record = log.record()
+    assert executed == []
+    assert [row.metrics for row in record.rows] == [row.metrics for row in trained]
+
+
 # After a kill ---------------------------------------------------------------------------------
 
 
