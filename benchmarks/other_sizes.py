@@ -16,6 +16,11 @@ from edgebench.profiling import Profile, profile
 
 PRINTS = (
     # convention, start of the file's name, side, channels, KiB of activations as printed
+    ("st-7.3", "fdmobilenet_0.25_128_tfs", 224, 3, 152),
+    ("st-7.3", "mobilenet_v1_0.25_96_fft", 224, 3, 202.14),
+    ("st-7.3", "mobilenet_v1_0.25_96_fft", 96, 1, 38.64),
+    ("st-7.3", "mobilenet_v2_0.35_128_fft", 224, 3, 686.5),
+    ("st-7.3", "st_efficientnet_lc_v1_128_tfs", 224, 3, 309),
     ("st-8.1", "fdmobilenet_0.25_128_tfs", 224, 3, 152.05),
     ("st-8.1", "mobilenet_v1_0.25_96_fft", 224, 3, 202.33),
     ("st-8.1", "mobilenet_v1_0.25_96_fft", 96, 1, 41.21),

@@ -81,13 +81,23 @@ class Schedule:
 
     def reads(self, kernel: Kernel) -> tuple[str, ...]:
         """Return the pieces of memory that ``kernel`` reads."""
-        made = {name for one in kernel.operators for name in one.outputs}
-        names = [name for one in kernel.operators for name in one.inputs if name not in made]
-        return tuple(dict.fromkeys(self.memory(name) for name in names))
+        return self._touched[id(kernel)][0]
 
     def writes(self, kernel: Kernel) -> tuple[str, ...]:
         """Return the pieces of memory that ``kernel`` writes."""
-        return tuple(dict.fromkeys(self.memory(name) for name in kernel.operators[-1].outputs))
+        return self._touched[id(kernel)][1]
+
+    @cached_property
+    def _touched(self) -> dict[int, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """Return what each kernel reads and writes: every analysis asks it of all of them."""
+        found = {}
+        for kernel in self.kernels:
+            made = {name for one in kernel.operators for name in one.outputs}
+            read = [name for one in kernel.operators for name in one.inputs if name not in made]
+            pairs = (read, kernel.operators[-1].outputs)
+            reads, writes = (tuple(dict.fromkeys(map(self.memory, names))) for names in pairs)
+            found[id(kernel)] = reads, writes
+        return found
 
 
 def schedule(

@@ -7,7 +7,7 @@ computed shapes are known too; whatever depends on constants alone becomes a con
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -106,18 +106,18 @@ class _Builder:
 
     def add(self, proto: onnx.NodeProto) -> None:
         """Add one node: fold it, pass it on, or keep it with the shapes of its outputs."""
-        outputs = [name for name in proto.output if name]
-        if not outputs:
+        outputs = list(proto.output)
+        if not any(outputs):
             return  # nothing can depend on it
-        for name in outputs:
+        for name in filter(None, outputs):
             if name in self.values or name in self.renamed:
                 raise EdgebenchError(f"the value '{name}' is written twice")
         node = standard(
             Node(
                 proto.op_type,
-                proto.name or outputs[0],
+                proto.name or next(filter(None, outputs)),
                 [self.renamed.get(name, name) for name in proto.input],
-                list(proto.output),
+                outputs,
                 _attributes(proto),
             ),
             proto.domain,
@@ -294,20 +294,36 @@ def _attributes(proto: onnx.NodeProto) -> dict[str, Any]:
 
 
 def _in_order(graph: onnx.GraphProto, known: set[str]) -> Iterator[onnx.NodeProto]:
-    """Yield the nodes so that each comes after those it reads, keeping the file's order.
-
-    Of those whose inputs are there, the first in the file comes first (Kahn's algorithm).
-    """
+    """Yield the nodes so that each comes after those it reads, keeping the file's order."""
     if len(graph.node) > MOST_OPERATORS:
         raise EdgebenchError(
             f"the model has {len(graph.node):,} operators; no more than {MOST_OPERATORS:,} are read"
         )
+    nodes = list(graph.node)
+    for proto in nodes:
+        check_names(proto.op_type, proto.name, proto.domain, *proto.input, *proto.output)
     there = known | {info.name for info in graph.input} | {""}
+    yield from nodes if _stand_in_order(nodes, set(there)) else _sorted(nodes, there)
+
+
+def _stand_in_order(nodes: Sequence[onnx.NodeProto], there: set[str]) -> bool:
+    """Tell whether each node reads only what is ``there`` or written before it: nearly always."""
+    for proto in nodes:
+        if not there.issuperset(proto.input):
+            return False
+        there.update(proto.output)
+    return True
+
+
+def _sorted(nodes: Sequence[onnx.NodeProto], there: set[str]) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes in an order they can run in; what they read first is ``there``.
+
+    Of those whose inputs are there, the first in the file comes first (Kahn's algorithm).
+    """
     missing: dict[int, set[str]] = {}
     waiting: dict[str, list[int]] = {}
     ready: list[int] = []
-    for index, proto in enumerate(graph.node):
-        check_names(proto.op_type, proto.name, proto.domain, *proto.input, *proto.output)
+    for index, proto in enumerate(nodes):
         missing[index] = {name for name in proto.input if name not in there}
         for name in missing[index]:
             waiting.setdefault(name, []).append(index)
@@ -316,15 +332,15 @@ def _in_order(graph: onnx.GraphProto, known: set[str]) -> Iterator[onnx.NodeProt
     while ready:
         index = heapq.heappop(ready)
         del missing[index]
-        yield graph.node[index]
-        for name in graph.node[index].output:
+        yield nodes[index]
+        for name in nodes[index].output:
             for reader in waiting.pop(name, ()):
                 missing[reader].discard(name)
                 if not missing[reader]:
                     heapq.heappush(ready, reader)
     if missing:
         index, names = next(iter(missing.items()))
-        proto = graph.node[index]
+        proto = nodes[index]
         raise EdgebenchError(
             f"the operator '{proto.name or proto.op_type}' reads '{min(names)}', "
             "which nothing writes before it"

@@ -148,13 +148,12 @@ def _key(
     node: Node, proto: onnx.NodeProto, inputs: list[Value], model: Declared
 ) -> Hashable | None:
     """Return all that the types of the outputs follow from, or None where a name comes twice."""
-    names = [value.name for value in inputs if value.name]
-    if len(set(names)) < len(names):
+    named = [value for value in inputs if value.name]
+    if len({value.name for value in named}) < len(named):
         return None
     attributes = tuple(one.SerializeToString() for one in proto.attribute)
-    read = tuple((one.dtype, one.shape, one.dequantized) for one in inputs if one.name)
-    there = tuple(bool(value.name) for value in inputs), tuple(map(bool, node.outputs))
-    return node.op, model.version(node), attributes, read, there
+    read = tuple((bool(one.name), one.dtype, one.shape, one.dequantized) for one in inputs)
+    return node.op, model.version(node), attributes, read, tuple(map(bool, node.outputs))
 
 
 def _rewritten(node: Node, proto: onnx.NodeProto, schema: onnx.defs.OpSchema) -> onnx.NodeProto:

@@ -125,7 +125,10 @@ class Operator:
 
     def constant(self, role: str) -> Constant | None:
         """Return the constant with this role, or None."""
-        return next((one for one in self.constants if one.role == role), None)
+        for one in self.constants:  # no generator: every rule asks this of every operator
+            if one.role == role:
+                return one
+        return None
 
 
 @dataclass(frozen=True)
