@@ -2,15 +2,16 @@
 
 A GAP network trains in processes with a worker's environment, batch 128, bfloat16. ``alone`` is one
 worker with all cores; ``beside`` is the same with one process per core that never sleeps; ``one
-core`` is one worker with one thread; ``each core`` is one such worker for every core at a time,
-their rates added. All take turns, round after round; the ratios are medians over the rounds.
+core`` is one worker with one thread; ``each core`` is one such worker for every core at a time
+(``--workers`` as many as cores), their rates added. All take turns, round after round; the ratios
+are medians over the rounds.
 
 Run: python benchmarks/beside.py [ROUNDS]
-Last printed (2 cores and a load of 7 to 9 by other processes throughout: "alone" was beside others
-too, and neither ratio says what a machine of one's own gives. What does show: there, a worker with
-two threads has a sixth of the speed of one with a single thread):
-    alone    175 images/s, beside    156: 0.59 of alone
-    one core   1055 images/s, each core   1239: 0.59 of 2 times one
+Last printed (2 cores, nothing else at work; the ratio of one worker beside others was 0.25 to 0.39
+in ten such runs, with other spin counts, time slices and bound threads as well):
+    alone   2468 images/s, beside    830: 0.33 of alone
+    one core   1376 images/s, each core   2669: 0.98 of 2 times one
+    each core, beside   1364 images/s: 0.51 of alone
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     wide, narrow = start(CORES), [start(1) for _ in range(CORES)]
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(CORES)]
-    found: list[tuple[float, float, float, float]] = []
+    found: list[tuple[float, ...]] = []
     try:
         for one in busy:
             one.send_signal(signal.SIGSTOP)
@@ -87,20 +88,23 @@ def main() -> None:
             rate(worker)  # warm-up
         for _ in range(rounds):
             alone = rate(wide)
+            one_core, each_core = rate(narrow[0]), rate(*narrow)
             for one in busy:
                 one.send_signal(signal.SIGCONT)
-            beside = rate(wide)
+            beside, each_beside = rate(wide), rate(*narrow)
             for one in busy:
                 one.send_signal(signal.SIGSTOP)
-            found.append((alone, beside, rate(narrow[0]), rate(*narrow)))
+            found.append((alone, beside, one_core, each_core, each_beside))
     finally:
         for child in (wide, *narrow, *busy):
             child.kill()
-    alone, beside, one, each = (statistics.median(rates) for rates in zip(*found, strict=True))
+    alone, beside, one, each, each_beside = map(statistics.median, zip(*found, strict=True))
     share = statistics.median(row[1] / row[0] for row in found)
     scaled = statistics.median(row[3] / row[2] for row in found) / CORES
+    kept = statistics.median(row[4] / row[3] for row in found)
     print(f"alone {alone:6.0f} images/s, beside {beside:6.0f}: {share:.2f} of alone")
     print(f"one core {one:6.0f} images/s, each core {each:6.0f}: {scaled:.2f} of {CORES} times one")
+    print(f"each core, beside {each_beside:6.0f} images/s: {kept:.2f} of alone")
 
 
 if __name__ == "__main__":

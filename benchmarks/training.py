@@ -13,23 +13,37 @@ without data or augmentation: what the hardware gives at most.
 
 Run: python benchmarks/training.py [--device cuda] [--rounds 5] [--networks gap,vgg] [--batches 128]
      [--threads 1]
-Last printed (a single round, 2 cores at a load of 9 to 15: the textbook's ratio is that of a full
-machine; ``before`` is edgebench at 175472e in the same round; ``fixed`` was left out):
+Last printed (medians of five rounds; of one thread beside another process, of two threads alone):
     gap, batch 32, 1 thread(s), cpu
-      textbook                    377 images/s  x 1.00
-      textbook, memory kept       476 images/s  x 1.26
-      before                     1127 images/s  x 2.99
-      ours                       1196 images/s  x 3.17
+      textbook                    410 images/s  x 1.00
+      textbook, memory kept       516 images/s  x 1.22
+      ours                       1236 images/s  x 2.98
+      fixed                      1193 images/s  x 2.95
     gap, batch 128, 1 thread(s), cpu
-      textbook                    337 images/s  x 1.00
-      textbook, memory kept       501 images/s  x 1.49
-      before                     1166 images/s  x 3.46
-      ours                       1240 images/s  x 3.68
+      textbook                    329 images/s  x 1.00
+      textbook, memory kept       500 images/s  x 1.51
+      ours                       1245 images/s  x 3.72
+      fixed                      1211 images/s  x 3.62
+    gap, batch 128, 2 thread(s), cpu
+      textbook                    584 images/s  x 1.00
+      textbook, memory kept       892 images/s  x 1.60
+      ours                       2335 images/s  x 4.00
+      fixed                      2323 images/s  x 3.99
+    vgg, batch 32, 1 thread(s), cpu
+      textbook                    321 images/s  x 1.00
+      textbook, memory kept       387 images/s  x 1.20
+      ours                        921 images/s  x 2.87
+      fixed                       918 images/s  x 2.91
     vgg, batch 128, 1 thread(s), cpu
-      textbook                    212 images/s  x 1.00
-      textbook, memory kept       415 images/s  x 1.96
-      before                     1034 images/s  x 4.89
-      ours                       1087 images/s  x 5.14
+      textbook                    282 images/s  x 1.00
+      textbook, memory kept       424 images/s  x 1.52
+      ours                       1133 images/s  x 3.97
+      fixed                      1082 images/s  x 3.80
+    vgg, batch 128, 2 thread(s), cpu
+      textbook                    513 images/s  x 1.00
+      textbook, memory kept       770 images/s  x 1.53
+      ours                       2036 images/s  x 4.12
+      fixed                      2022 images/s  x 3.98
 """
 
 from __future__ import annotations
