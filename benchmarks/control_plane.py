@@ -289,7 +289,7 @@ def megabytes() -> int:
 def multiply(folder: Path, base: int, factor: int) -> None:
     """Copy the ``base`` trials of a study until there are ``factor`` times as many."""
     trial = "SELECT run_uuid FROM tags WHERE key = 'kind' AND value = 'trial'"
-    run_id, child = "printf('%04x', {k}) || substr(run_uuid, 5)", f"run_uuid IN ({trial})"
+    run_id, child = "printf('z%03x', {k}) || substr(run_uuid, 5)", f"run_uuid IN ({trial})"
     number = f"CASE key WHEN '{TRIAL}' THEN CAST(value + {{k}} * {base} AS TEXT) ELSE value END"
     key = 'replace(value_json, \'"key": "\', \'"key": "{k}-\')'
     own = {"trial_id": f"trial_id + {{k}} * {base}"}
