@@ -97,7 +97,10 @@ CUBE_7_3 = Version(
     runtime=(8, 1.179),
     integer_margins=Margins(1.2, scratch=1.0),
 )
-"""STM32Cube.AI 7.3: 15 rows of the vendor's tables."""
+"""STM32Cube.AI 7.3: 15 rows of the vendor's tables.
+
+The integer margin also covers the one print of them that its own table contradicts.
+"""
 CUBE_8_1 = Version(
     fuses_float_pools=False,
     float_patch=False,
