@@ -7,8 +7,9 @@ core`` is one worker with one thread; ``each core`` is one such worker for every
 are medians over the rounds.
 
 Run: python benchmarks/beside.py [ROUNDS]
-Last printed (2 cores, nothing else at work; the ratio of one worker beside others was 0.25 to 0.39
-in ten such runs, with other spin counts, time slices and bound threads as well):
+Last printed (2 cores, nothing else at work; in four runs more of that hour, of fewer rounds, one
+worker beside others had 0.25 to 0.38 of alone. Other spin counts, time slices and threads bound to
+cores, by copies of this file, gave 0.09 to 0.40):
     alone   2468 images/s, beside    830: 0.33 of alone
     one core   1376 images/s, each core   2669: 0.98 of 2 times one
     each core, beside   1364 images/s: 0.51 of alone

@@ -36,7 +36,7 @@ def highest_end(curve: Sequence[float], epochs: int, trained: Sequence[Row], goa
     Args:
         curve: The validation accuracy of each epoch so far, 0..1.
         epochs: How many there are to be.
-        trained: Trials of the study, with their curves; the `NEWEST` that finished count.
+        trained: Trials of the study, with their curves; of the `NEWEST` those that finished count.
         goal: The accuracy that is sought, as ``val/accuracy_best`` or that of the int8 model.
 
     Returns:
